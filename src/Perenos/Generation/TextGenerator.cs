@@ -1,0 +1,90 @@
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+
+namespace Perenos.Generation;
+
+/// <summary>Continues prompts, one or many at a time.</summary>
+public sealed class TextGenerator
+{
+    // Rows generated together: more fill the processor better, fewer waste less on rows that ended early.
+    private const int RowsAtOnce = 32;
+
+    private readonly CausalModel _model;
+    private readonly GenerationConfig _settings;
+    private readonly HashSet<int> _stops;
+
+    /// <summary>Prepares generation that ends a row at any of <paramref name="stops"/>.</summary>
+    public TextGenerator(CausalModel model, GenerationConfig settings, IEnumerable<int> stops)
+        => (_model, _settings, _stops) = (model, settings.Checked(), [.. stops]);
+
+    /// <summary>New tokens one at a time, the stop token not included. No dispose scope is open while the caller has control.</summary>
+    public IEnumerable<int> Stream(IReadOnlyList<int> prompt)
+    {
+        using var session = Start([prompt]);
+        for (int count = 0; count < Room(prompt.Count); count++)
+        {
+            int token = session.Next()[0];
+            if (_stops.Contains(token))
+                yield break;
+            yield return token;
+        }
+    }
+
+    /// <summary>New tokens of every prompt, in the prompts' order, stop tokens not included; prompts of like length share a batch.</summary>
+    /// <param name="prompts">Token ids, none of them empty.</param>
+    /// <param name="onFinished">Told how many prompts are done.</param>
+    /// <param name="cancellation">Checked at every token.</param>
+    public IReadOnlyList<int[]> Generate(IReadOnlyList<int[]> prompts, Action<int>? onFinished = null, CancellationToken cancellation = default)
+    {
+        var results = new int[prompts.Count][];
+        int finished = 0;
+        foreach (var rows in Enumerable.Range(0, prompts.Count).OrderBy(row => prompts[row].Length).Chunk(RowsAtOnce))
+        {
+            var texts = GenerateTogether([.. rows.Select(row => prompts[row])], cancellation);
+            for (int index = 0; index < rows.Length; index++)
+                results[rows[index]] = texts[index];
+            finished += rows.Length;
+            onFinished?.Invoke(finished);
+        }
+
+        return results;
+    }
+
+    private int[][] GenerateTogether(IReadOnlyList<int[]> prompts, CancellationToken cancellation)
+    {
+        var texts = prompts.Select(_ => new List<int>()).ToArray();
+        var isOpen = prompts.Select(_ => true).ToArray();
+        using var session = Start(prompts);
+        int room = Room(prompts.Max(prompt => prompt.Length));
+        for (int count = 0; count < room && isOpen.Contains(true); count++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var tokens = session.Next();
+            for (int row = 0; row < texts.Length; row++)
+            {
+                isOpen[row] &= !_stops.Contains(tokens[row]);
+                if (isOpen[row])
+                    texts[row].Add(tokens[row]);
+            }
+        }
+
+        return [.. texts.Select(text => text.ToArray())];
+    }
+
+    private GenerationSession Start(IReadOnlyList<IReadOnlyList<int>> prompts)
+    {
+        if (prompts.Any(prompt => prompt.Count == 0))
+            throw new PerenosException("A prompt is empty.", "Give at least one token to continue from.");
+        long longest = prompts.Max(prompt => prompt.Count);
+        if (longest >= _model.Config.MaximumLength)
+        {
+            throw new PerenosException(
+                $"A prompt has {longest} tokens, but the model was made for {_model.Config.MaximumLength}.", "Shorten the prompt.");
+        }
+
+        return new GenerationSession(_model, prompts, Room((int)longest), new Sampler(_settings));
+    }
+
+    private int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.Config.MaximumLength - promptLength);
+}

@@ -1,0 +1,38 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Layers;
+
+/// <summary>Causal attention over heads, with grouped keys and values and a cache.</summary>
+public static class CausalAttention
+{
+    /// <summary>softmax(q kᵀ / √D) v, each token seeing those before it and itself.</summary>
+    /// <param name="query">(B, H, T, D).</param>
+    /// <param name="key">(B, G, T, D), G divides H (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245).</param>
+    /// <param name="value">(B, G, T, D).</param>
+    /// <param name="context">Mask and cache of the call.</param>
+    /// <param name="layer">Which layer asks, for the cache.</param>
+    /// <returns>(B, T, H · D), the heads side by side.</returns>
+    public static Tensor Attend(Tensor query, Tensor key, Tensor value, ForwardContext context, int layer)
+    {
+        using var scope = NewDisposeScope();
+        if (context.Cache is not null)
+            (key, value) = context.Cache.Append(layer, key, value);
+        long heads = query.shape[1], groups = key.shape[1];
+        if (groups != heads)
+            (key, value) = (Spread(key, heads / groups), Spread(value, heads / groups));
+
+        var mask = context.MaskIn(query.dtype);
+        bool isCausal = mask is null && query.shape[2] > 1;
+        var mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask: mask, is_casual: isCausal);
+        // (B, H, T, D) -> (B, T, H · D)
+        return mixed.transpose(1, 2).reshape(query.shape[0], query.shape[2], -1).MoveToOuterDisposeScope();
+    }
+
+    // (B, G, K, D) -> (B, G · times, K, D), each group's head repeated for its queries.
+    private static Tensor Spread(Tensor heads, long times)
+    {
+        var (batch, groups, length, size) = (heads.shape[0], heads.shape[1], heads.shape[2], heads.shape[3]);
+        return heads.unsqueeze(2).expand(batch, groups, times, length, size).reshape(batch, groups * times, length, size);
+    }
+}

@@ -1,0 +1,53 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Layers;
+
+/// <summary>Keys and values of the tokens seen so far, for every layer: what makes generation linear in its length.</summary>
+public sealed class KeyValueCache : IDisposable
+{
+    private readonly Tensor?[] _keys;
+    private readonly Tensor?[] _values;
+    private readonly long _capacity;
+
+    /// <summary>An empty cache.</summary>
+    /// <param name="layers">Number of layers of the model.</param>
+    /// <param name="capacity">Most tokens that will be kept in each row.</param>
+    public KeyValueCache(int layers, long capacity)
+    {
+        _keys = new Tensor?[layers];
+        _values = new Tensor?[layers];
+        _capacity = capacity;
+    }
+
+    /// <summary>Tokens in each row so far.</summary>
+    public long Length { get; private set; }
+
+    /// <summary>Adds (B, H, T, D) keys and values of a layer and gives all of them so far, (B, H, Length + T, D).</summary>
+    public (Tensor Keys, Tensor Values) Append(int layer, Tensor keys, Tensor values)
+    {
+        long added = keys.shape[2];
+        if (Length + added > _capacity)
+            throw new InvalidOperationException($"The cache holds {_capacity} tokens a row; {Length + added} were asked for.");
+        var allKeys = _keys[layer] ??= Room(keys);
+        var allValues = _values[layer] ??= Room(values);
+        using (var place = allKeys.narrow(2, Length, added))
+            place.copy_(keys);
+        using (var place = allValues.narrow(2, Length, added))
+            place.copy_(values);
+        return (allKeys.narrow(2, 0, Length + added), allValues.narrow(2, 0, Length + added));
+    }
+
+    /// <summary>Says that all layers have appended a step of <paramref name="tokens"/> tokens.</summary>
+    public void Advance(long tokens) => Length += tokens;
+
+    /// <summary>Frees the kept keys and values.</summary>
+    public void Dispose()
+    {
+        foreach (var tensor in _keys.Concat(_values))
+            tensor?.Dispose();
+    }
+
+    private Tensor Room(Tensor like) =>
+        empty([like.shape[0], like.shape[1], _capacity, like.shape[3]], dtype: like.dtype, device: like.device).DetachFromDisposeScope();
+}

@@ -1,0 +1,49 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Layers;
+
+/// <summary>x / rms(x) · w over the last axis (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467).</summary>
+public sealed class RootMeanSquareNorm
+{
+    private readonly Tensor _weight;
+    private readonly double _epsilon;
+
+    /// <summary>Takes <c>weight</c> [width].</summary>
+    public RootMeanSquareNorm(WeightScope weights, long width, double epsilon)
+    {
+        _weight = weights.Take("weight", [width], new Initialization.Ones());
+        _epsilon = epsilon;
+        weights.Parts.NormWeights.Add(weights.Path + ".weight");
+    }
+
+    /// <summary>(…, width) -> (…, width).</summary>
+    public Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        // float32: the mean of squares loses digits in bfloat16.
+        var wide = input.to(ScalarType.Float32);
+        var scale = wide.square().mean([-1], keepdim: true).add(_epsilon).rsqrt();
+        return (_weight * (wide * scale).to(input.dtype)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>(x − mean) / deviation · w + b over the last axis (Ba et al. 2016, https://arxiv.org/abs/1607.06450).</summary>
+public sealed class LayerNormalization
+{
+    private readonly Tensor _weight;
+    private readonly Tensor? _bias;
+    private readonly double _epsilon;
+
+    /// <summary>Takes <c>weight</c> and <c>bias</c> [width].</summary>
+    public LayerNormalization(WeightScope weights, long width, double epsilon)
+    {
+        _weight = weights.Take("weight", [width], new Initialization.Ones());
+        _bias = weights.Take("bias", [width], new Initialization.Zeros());
+        _epsilon = epsilon;
+        weights.Parts.NormWeights.Add(weights.Path + ".weight");
+    }
+
+    /// <summary>(…, width) -> (…, width).</summary>
+    public Tensor Forward(Tensor input) => nn.functional.layer_norm(input, [input.shape[^1]], _weight, _bias, _epsilon);
+}

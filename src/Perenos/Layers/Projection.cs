@@ -1,0 +1,77 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Layers;
+
+/// <summary>What may be put on a <see cref="Projection"/>: it sees the input and the plain output and gives the adapted output.</summary>
+public interface IProjectionAdapter
+{
+    /// <summary>The adapted output (…, outputs) from the input (…, inputs) and the projection's own output (…, outputs).</summary>
+    Tensor Apply(Tensor input, Tensor output);
+}
+
+/// <summary>A linear layer y = x Wᵀ + b with a slot for an adapter.</summary>
+public sealed class Projection
+{
+    /// <summary>Takes <c>weight</c> and, if asked, <c>bias</c> from <paramref name="weights"/>.</summary>
+    /// <param name="weights">The place of this layer in the tree of weights.</param>
+    /// <param name="inputs">Width of the input.</param>
+    /// <param name="outputs">Width of the output.</param>
+    /// <param name="hasBias">Whether there is a bias.</param>
+    /// <param name="isTransposed">GPT-2's Conv1D: the weight lies on disk as [inputs, outputs].</param>
+    /// <param name="initialSpread">Standard deviation of the weight without a checkpoint.</param>
+    public Projection(WeightScope weights, long inputs, long outputs, bool hasBias, bool isTransposed = false, double initialSpread = 0.02)
+    {
+        (Path, Inputs, Outputs, IsTransposed) = (weights.Path, inputs, outputs, isTransposed);
+        Weight = weights.Take("weight", isTransposed ? [inputs, outputs] : [outputs, inputs], new Initialization.Normal(initialSpread));
+        Bias = hasBias ? weights.Take("bias", [outputs], new Initialization.Zeros()) : null;
+        weights.Parts.Add(this);
+    }
+
+    /// <summary>A head that shares its weight [outputs, inputs] with the token embedding.</summary>
+    public Projection(WeightScope weights, Tensor tiedWeight)
+    {
+        (Path, Weight, IsTied) = (weights.Path, tiedWeight, true);
+        (Outputs, Inputs) = (tiedWeight.shape[0], tiedWeight.shape[1]);
+        weights.Parts.Add(this);
+    }
+
+    /// <summary>The layer's name, such as <c>model.layers.0.self_attn.q_proj</c>.</summary>
+    public string Path { get; }
+
+    /// <summary>Width of the input.</summary>
+    public long Inputs { get; }
+
+    /// <summary>Width of the output.</summary>
+    public long Outputs { get; }
+
+    /// <summary>Whether the weight lies as [inputs, outputs] (GPT-2's Conv1D).</summary>
+    public bool IsTransposed { get; }
+
+    /// <summary>Whether the weight belongs to the token embedding.</summary>
+    public bool IsTied { get; }
+
+    /// <summary>[outputs, inputs], or [inputs, outputs] if <see cref="IsTransposed"/>.</summary>
+    public Tensor Weight { get; }
+
+    /// <summary>[outputs], or none.</summary>
+    public Tensor? Bias { get; }
+
+    /// <summary>What is attached here; none at first.</summary>
+    public IProjectionAdapter? Adapter { get; set; }
+
+    /// <summary>(…, inputs) -> (…, outputs), through the adapter if there is one.</summary>
+    public Tensor Forward(Tensor input)
+    {
+        var output = Plain(input);
+        return Adapter is null ? output : Adapter.Apply(input, output);
+    }
+
+    private Tensor Plain(Tensor input)
+    {
+        if (!IsTransposed)
+            return nn.functional.linear(input, Weight, Bias);
+        var product = input.matmul(Weight);
+        return Bias is null ? product : product + Bias;
+    }
+}

@@ -1,0 +1,112 @@
+using Perenos.Runs;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Layers;
+
+/// <summary>Cosines and sines of one call, (1 or B, 1, T, D).</summary>
+public sealed record RotaryAngles(Tensor Cosine, Tensor Sine)
+{
+    /// <summary>Rotates (B, H, T, D): x cos + (−x₂, x₁) sin, x₁ and x₂ the halves of the last axis.</summary>
+    public Tensor Rotate(Tensor heads)
+    {
+        using var scope = NewDisposeScope();
+        var halves = heads.chunk(2, -1);
+        var turned = cat([halves[1].neg(), halves[0]], -1);
+        return (heads * Cosine + turned * Sine).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>How rotary frequencies are stretched for contexts longer than those trained on.</summary>
+public abstract record RotaryScaling
+{
+    private RotaryScaling()
+    {
+    }
+
+    /// <summary>As trained.</summary>
+    public sealed record None : RotaryScaling;
+
+    /// <summary>All frequencies divided by <paramref name="Factor"/> (Chen et al. 2023, https://arxiv.org/abs/2306.15595).</summary>
+    public sealed record Linear(double Factor) : RotaryScaling;
+
+    /// <summary>The base grows with the length of the call beyond <paramref name="OriginalLength"/> (NTK-aware, "dynamic").</summary>
+    public sealed record Dynamic(double Factor, long OriginalLength) : RotaryScaling;
+
+    /// <summary>YaRN (Peng et al. 2023, https://arxiv.org/abs/2309.00071).</summary>
+    public sealed record Yarn(double Factor, long OriginalLength, double BetaFast, double BetaSlow, double AttentionFactor, bool Truncates) : RotaryScaling;
+
+    /// <summary>Llama 3.1: low frequencies divided, high ones kept, a ramp between.</summary>
+    public sealed record Llama3(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, long OriginalLength) : RotaryScaling;
+}
+
+/// <summary>Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864).</summary>
+/// <param name="Size">Rotated part of a head, D.</param>
+/// <param name="Base">Base of the frequencies, "theta".</param>
+/// <param name="Scaling">Stretching for long contexts.</param>
+public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scaling)
+{
+    /// <summary>Angles for positions (B or 1, T); <paramref name="callLength"/> is the largest position + 1 (the dynamic kind depends on it).</summary>
+    public RotaryAngles At(Tensor positions, long callLength, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        // float32 throughout: bfloat16 cannot tell neighbouring positions apart.
+        var frequencies = tensor(Frequencies(callLength), device: positions.device);
+        var angles = positions.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (B, T, D/2)
+        angles = cat([angles, angles], -1).unsqueeze(1); // (B, 1, T, D)
+        double factor = Scaling is RotaryScaling.Yarn yarn ? yarn.AttentionFactor : 1;
+        return new RotaryAngles(
+            angles.cos().mul(factor).to(type).MoveToOuterDisposeScope(),
+            angles.sin().mul(factor).to(type).MoveToOuterDisposeScope());
+    }
+
+    // base^(−2i/D), i = 0 … D/2 − 1, then stretched; float32 powers as the reference takes them.
+    private float[] Frequencies(long callLength)
+    {
+        double rotaryBase = Base;
+        if (Scaling is RotaryScaling.Dynamic dynamic && callLength > dynamic.OriginalLength)
+        {
+            double growth = dynamic.Factor * callLength / dynamic.OriginalLength - (dynamic.Factor - 1);
+            rotaryBase = Base * Math.Pow(growth, Size / (Size - 2.0));
+        }
+
+        var frequencies = new float[Size / 2];
+        for (int index = 0; index < frequencies.Length; index++)
+        {
+            double plain = 1.0 / Math.Pow(rotaryBase, 2.0 * index / Size);
+            frequencies[index] = (float)(Scaling switch
+            {
+                RotaryScaling.None or RotaryScaling.Dynamic => plain,
+                RotaryScaling.Linear linear => plain / linear.Factor,
+                RotaryScaling.Llama3 llama => Llama3Frequency(plain, llama),
+                RotaryScaling.Yarn yarn => YarnFrequency(plain, index, yarn),
+                _ => throw new PerenosException($"Rotary scaling {Scaling.GetType().Name} is not implemented.", "Use a checkpoint with another rope_scaling."),
+            });
+        }
+
+        return frequencies;
+    }
+
+    private static double Llama3Frequency(double plain, RotaryScaling.Llama3 scaling)
+    {
+        double wavelength = 2 * Math.PI / plain;
+        if (wavelength < scaling.OriginalLength / scaling.HighFrequencyFactor)
+            return plain;
+        if (wavelength > scaling.OriginalLength / scaling.LowFrequencyFactor)
+            return plain / scaling.Factor;
+        double smooth = (scaling.OriginalLength / wavelength - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);
+        return (1 - smooth) * plain / scaling.Factor + smooth * plain;
+    }
+
+    // A ramp over the index: 1 below the dimension that turns BetaFast times in the original length, 0 above that of BetaSlow.
+    private double YarnFrequency(double plain, int index, RotaryScaling.Yarn scaling)
+    {
+        double IndexOfTurns(double turns) => Size * Math.Log(scaling.OriginalLength / (turns * 2 * Math.PI)) / (2 * Math.Log(Base));
+        double low = IndexOfTurns(scaling.BetaFast), high = IndexOfTurns(scaling.BetaSlow);
+        if (scaling.Truncates)
+            (low, high) = (Math.Floor(low), Math.Ceiling(high));
+        (low, high) = (Math.Max(low, 0), Math.Min(high, Size - 1));
+        double ramp = Math.Clamp((index - low) / (high == low ? 0.001 : high - low), 0, 1);
+        return plain / scaling.Factor * ramp + plain * (1 - ramp);
+    }
+}

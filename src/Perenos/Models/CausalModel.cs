@@ -1,0 +1,76 @@
+using Perenos.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Models;
+
+/// <summary>
+/// A decoder-only language model in separately callable parts: embedding, layers, final norm, head. The head is apart so that a
+/// loss can see hidden states and never hold logits of all tokens; the layers are enumerable so that a loop can drive them one by one.
+/// </summary>
+public abstract class CausalModel : IDisposable
+{
+    /// <summary>Takes over the parts that the family's constructor has built.</summary>
+    protected CausalModel(ModelConfig config, ModelParts parts) => (Config, Parts) = (config, parts);
+
+    /// <summary>Sizes and kinds, as on disk.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>Weights by name, and the places where adapters attach.</summary>
+    public ModelParts Parts { get; }
+
+    /// <summary>The blocks, first to last.</summary>
+    public abstract IReadOnlyList<IDecoderLayer> Layers { get; }
+
+    /// <summary>Where tokens become vectors.</summary>
+    public abstract TokenEmbedding Embedding { get; }
+
+    /// <summary>From the last hidden state to logits.</summary>
+    public abstract Projection Head { get; }
+
+    /// <summary>Device of the weights.</summary>
+    public Device Device => Embedding.Weight.device;
+
+    /// <summary>Type in which the weights are held and the model computes.</summary>
+    public ScalarType ComputeType => Embedding.Weight.dtype;
+
+    /// <summary>(B, T) int64 -> (B, T, C), and fills in what the layers share.</summary>
+    public abstract Tensor Embed(Tensor tokens, ForwardContext context);
+
+    /// <summary>(B, T, C) -> (B, T, C).</summary>
+    public abstract Tensor FinalNorm(Tensor hidden);
+
+    /// <summary>(B, T) int64 -> hidden states after the final norm (B, T, C).</summary>
+    /// <param name="tokens">(B, T) int64.</param>
+    /// <param name="attentionMask">(B, K) int64 over cached and given tokens, 0 for padding; needed only for padding on the left.</param>
+    /// <param name="positions">(B, T); 0, 1, 2 … by default.</param>
+    /// <param name="cache">Keys and values of earlier tokens; grows by T.</param>
+    public Tensor Hidden(Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null)
+    {
+        using var scope = NewDisposeScope();
+        var context = ForwardContext.For(tokens, attentionMask, positions, cache);
+        var hidden = Embed(tokens, context);
+        foreach (var layer in Layers)
+            hidden = layer.Forward(hidden, context);
+        cache?.Advance(tokens.shape[1]);
+        return FinalNorm(hidden).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Hidden states (…, C) -> logits (…, V).</summary>
+    public virtual Tensor Logits(Tensor hidden) => Head.Forward(hidden);
+
+    /// <summary>Frees the weights.</summary>
+    public void Dispose()
+    {
+        foreach (var weight in Parts.Weights.Values)
+            weight.Dispose();
+        GC.SuppressFinalize(this);
+    }
+}
+
+/// <summary>One block of a model.</summary>
+public interface IDecoderLayer
+{
+    /// <summary>(B, T, C) -> (B, T, C).</summary>
+    Tensor Forward(Tensor hidden, ForwardContext context);
+}

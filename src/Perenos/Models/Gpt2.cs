@@ -1,0 +1,150 @@
+using Perenos.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Models;
+
+/// <summary>Sizes and kinds of a GPT-2.</summary>
+public sealed record Gpt2Config : ModelConfig
+{
+    /// <summary>Attention heads, H.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Width inside the feed-forward part.</summary>
+    public required long InnerWidth { get; init; }
+
+    /// <summary>Added to the variance in norms.</summary>
+    public required double NormEpsilon { get; init; }
+
+    /// <summary>Name of the activation.</summary>
+    public required string ActivationName { get; init; }
+
+    /// <summary>Spread of random weights.</summary>
+    public required double InitialSpread { get; init; }
+
+    internal static Gpt2Config Read(ConfigReader reader)
+    {
+        reader.Refuse("scale_attn_weights", node => node.GetValue<bool>(), "true");
+        reader.Refuse("scale_attn_by_inverse_layer_idx", node => !node.GetValue<bool>(), "false");
+        reader.Refuse("add_cross_attention", node => !node.GetValue<bool>(), "false");
+        long width = reader.Size("n_embd");
+        int heads = (int)reader.Size("n_head");
+        if (width % heads != 0)
+            throw reader.Wrong("n_head", $"a divisor of n_embd ({width})");
+        return new Gpt2Config
+        {
+            ModelType = "gpt2",
+            VocabularySize = reader.Size("vocab_size"),
+            Width = width,
+            LayerCount = (int)reader.Size("n_layer"),
+            MaximumLength = reader.Size("n_positions", absent: 1024),
+            IsTied = reader.Flag("tie_word_embeddings", absent: true),
+            Json = reader.Json,
+            Heads = heads,
+            InnerWidth = reader.Size("n_inner", absent: 4 * width),
+            NormEpsilon = reader.Number("layer_norm_epsilon") ?? 1e-5,
+            ActivationName = reader.Text("activation_function") ?? "gelu_new",
+            InitialSpread = reader.Number("initializer_range") ?? 0.02,
+        };
+    }
+}
+
+/// <summary>Attention with one fused projection for query, key and value.</summary>
+internal sealed class Gpt2Attention
+{
+    private readonly Gpt2Config _config;
+    private readonly int _index;
+    private readonly Projection _queryKeyValue;
+    private readonly Projection _output;
+
+    public Gpt2Attention(Gpt2Config config, WeightScope weights, int index)
+    {
+        (_config, _index) = (config, index);
+        _queryKeyValue = new Projection(weights["c_attn"], config.Width, 3 * config.Width, hasBias: true, isTransposed: true, config.InitialSpread);
+        _output = new Projection(weights["c_proj"], config.Width, config.Width, hasBias: true, isTransposed: true,
+            Gpt2.ResidualSpread(config));
+    }
+
+    public Tensor Forward(Tensor input, ForwardContext context)
+    {
+        using var scope = NewDisposeScope();
+        var (batch, time) = (input.shape[0], input.shape[1]);
+
+        // (B, T, C) -> (B, H, T, D)
+        Tensor SplitHeads(Tensor x) => x.view(batch, time, _config.Heads, -1).transpose(1, 2);
+        var parts = _queryKeyValue.Forward(input).split(_config.Width, 2);
+        var mixed = CausalAttention.Attend(
+            SplitHeads(parts[0].contiguous()), SplitHeads(parts[1].contiguous()), SplitHeads(parts[2].contiguous()), context, _index);
+        return _output.Forward(mixed).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x).</summary>
+internal sealed class Gpt2Layer : IDecoderLayer
+{
+    private readonly LayerNormalization _attentionNorm;
+    private readonly Gpt2Attention _attention;
+    private readonly LayerNormalization _feedForwardNorm;
+    private readonly Projection _up;
+    private readonly Projection _down;
+    private readonly Func<Tensor, Tensor> _activation;
+
+    public Gpt2Layer(Gpt2Config config, WeightScope weights, int index)
+    {
+        _attentionNorm = new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon);
+        _attention = new Gpt2Attention(config, weights["attn"], index);
+        _feedForwardNorm = new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon);
+        _up = new Projection(weights["mlp"]["c_fc"], config.Width, config.InnerWidth, hasBias: true, isTransposed: true, config.InitialSpread);
+        _down = new Projection(weights["mlp"]["c_proj"], config.InnerWidth, config.Width, hasBias: true, isTransposed: true,
+            Gpt2.ResidualSpread(config));
+        _activation = Activation.Named(config.ActivationName, "config.json");
+    }
+
+    public Tensor Forward(Tensor hidden, ForwardContext context)
+    {
+        using var scope = NewDisposeScope();
+        hidden = hidden + _attention.Forward(_attentionNorm.Forward(hidden), context);
+        return (hidden + _down.Forward(_activation(_up.Forward(_feedForwardNorm.Forward(hidden))))).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").</summary>
+public sealed class Gpt2 : CausalModel
+{
+    private readonly Tensor _positions;
+    private readonly Gpt2Layer[] _layers;
+    private readonly LayerNormalization _norm;
+
+    internal Gpt2(Gpt2Config config, WeightSource source)
+        : base(config, new ModelParts())
+    {
+        var root = new WeightScope(source, Parts);
+        var weights = root["transformer"];
+        Embedding = new TokenEmbedding(weights["wte"], config.VocabularySize, config.Width, config.InitialSpread);
+        _positions = weights["wpe"].Take("weight", [config.MaximumLength, config.Width], new Initialization.Normal(config.InitialSpread));
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new Gpt2Layer(config, weights["h"][$"{index}"], index))];
+        _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
+        Head = config.IsTied && !root["lm_head"].Has("weight")
+            ? new Projection(root["lm_head"], Embedding.Weight)
+            : new Projection(root["lm_head"], config.Width, config.VocabularySize, hasBias: false, initialSpread: config.InitialSpread);
+    }
+
+    /// <inheritdoc/>
+    public override TokenEmbedding Embedding { get; }
+
+    /// <inheritdoc/>
+    public override Projection Head { get; }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<IDecoderLayer> Layers => _layers;
+
+    /// <inheritdoc/>
+    public override Tensor Embed(Tensor tokens, ForwardContext context) =>
+        Embedding.Forward(tokens) + nn.functional.embedding(context.Positions, _positions);
+
+    /// <inheritdoc/>
+    public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    // Projections into the residual stream start smaller: https://github.com/openai/gpt-2, and section 2.3 of the paper.
+    internal static double ResidualSpread(Gpt2Config config) => config.InitialSpread / Math.Sqrt(2.0 * config.LayerCount);
+}

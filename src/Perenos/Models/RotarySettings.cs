@@ -1,0 +1,51 @@
+using Perenos.Layers;
+using Perenos.Runs;
+
+namespace Perenos.Models;
+
+/// <summary>Reads rotary settings in both spellings: <c>rope_parameters</c> (transformers 5), <c>rope_theta</c> and <c>rope_scaling</c> (4).</summary>
+internal static class RotarySettings
+{
+    public static RotaryEmbedding Read(ConfigReader reader, long headSize)
+    {
+        var section = reader.Section("rope_parameters") ?? reader.Section("rope_scaling");
+        double rotaryBase = section?.Number("rope_theta") ?? reader.Number("rope_theta") ?? 10_000;
+        return new RotaryEmbedding(headSize, rotaryBase, section is null ? new RotaryScaling.None() : ReadScaling(reader, section));
+    }
+
+    private static RotaryScaling ReadScaling(ConfigReader reader, ConfigReader section)
+    {
+        // "type" is the oldest spelling of "rope_type".
+        string kind = section.Text("rope_type") ?? section.Text("type") ?? "default";
+        double Factor() => section.Number("factor") ?? throw section.Wrong("factor", "a number");
+        long OriginalLength() => section.OptionalInteger("original_max_position_embeddings") ?? reader.Size("max_position_embeddings");
+        switch (kind)
+        {
+            case "default":
+                return new RotaryScaling.None();
+            case "linear":
+                return new RotaryScaling.Linear(Factor());
+            case "dynamic":
+                return new RotaryScaling.Dynamic(Factor(), reader.Size("max_position_embeddings"));
+            case "llama3":
+                return new RotaryScaling.Llama3(Factor(), section.Number("low_freq_factor") ?? 1, section.Number("high_freq_factor") ?? 4, OriginalLength());
+            case "yarn":
+                double factor = Factor();
+                return new RotaryScaling.Yarn(factor, OriginalLength(), section.Number("beta_fast") ?? 32, section.Number("beta_slow") ?? 1,
+                    YarnAttentionFactor(section, factor), section.Flag("truncate", absent: true));
+            default:
+                throw new PerenosException($"{section.Location}: rope_type \"{kind}\" is not implemented.", "Implemented: default, linear, dynamic, llama3, yarn.");
+        }
+    }
+
+    // https://arxiv.org/abs/2309.00071, equation 22; mscale and mscale_all_dim as DeepSeek writes them.
+    private static double YarnAttentionFactor(ConfigReader section, double factor)
+    {
+        double Scale(double mscale) => factor <= 1 ? 1 : 0.1 * mscale * Math.Log(factor) + 1;
+        if (section.Number("attention_factor") is { } given)
+            return given;
+        return section.Number("mscale") is { } mscale && section.Number("mscale_all_dim") is { } all && mscale != 0 && all != 0
+            ? Scale(mscale) / Scale(all)
+            : Scale(1);
+    }
+}

@@ -1,0 +1,90 @@
+using Perenos.Kernels;
+using Perenos.Models;
+using Perenos.Text.Data;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Training;
+
+/// <summary>From a batch to its loss, without ever holding the logits of all its tokens.</summary>
+public static class BatchLoss
+{
+    // Rows whose logits are held at once where an adapter sits on the head.
+    private const int AdaptedHeadRows = 256;
+
+    /// <summary>Hidden states (N, C) from which the batch's learnt tokens are predicted.</summary>
+    public static Tensor LearntStates(CausalModel model, Batch batch)
+    {
+        using var scope = NewDisposeScope();
+        var tokens = tensor(batch.Tokens, [batch.Rows, batch.Width], device: model.Device);
+        var hidden = model.Hidden(tokens); // (B, T, C)
+        return hidden.view(-1, hidden.shape[^1]).index_select(0, tensor(batch.Positions, device: model.Device)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>scale · Σ −ln p(target) over hidden states (N, C): a scalar to call backward on.</summary>
+    public static Tensor Sum(CausalModel model, Tensor hidden, Batch batch, double scale)
+    {
+        using var scope = NewDisposeScope();
+        var targets = tensor(batch.Targets, device: model.Device);
+        if (model.Head.Adapter is null)
+            return TokenLoss.Sum(hidden, model.Head.Weight, model.Head.Bias, targets, scale).MoveToOuterDisposeScope();
+        var sum = zeros(1, device: model.Device);
+        foreach (var (rows, wanted) in hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)))
+        {
+            var logits = model.Logits(rows).to(ScalarType.Float32);
+            sum = sum + nn.functional.cross_entropy(logits, wanted, reduction: nn.Reduction.Sum);
+        }
+
+        return sum.mul(scale).sum().MoveToOuterDisposeScope();
+    }
+
+    /// <summary>−ln p of each learnt token, (N) float32, in the batch's order; nothing is kept for backward.</summary>
+    public static Tensor NegativeLogLikelihood(CausalModel model, Batch batch)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        var hidden = LearntStates(model, batch);
+        var targets = tensor(batch.Targets, device: model.Device);
+        if (model.Head.Adapter is null)
+            return TokenLoss.NegativeLogLikelihood(hidden, model.Head.Weight, model.Head.Bias, targets).MoveToOuterDisposeScope();
+        var parts = hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)).Select(part =>
+            nn.functional.cross_entropy(model.Logits(part.First).to(ScalarType.Float32), part.Second, reduction: nn.Reduction.None));
+        return cat([.. parts]).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Mean nats per learnt token of examples, computed in batches of about <paramref name="batchTokens"/> tokens.</summary>
+    public static double Mean(CausalModel model, IReadOnlyList<Example> examples, int batchTokens)
+    {
+        double sum = 0;
+        long count = 0;
+        foreach (var batch in InBatches(examples, batchTokens))
+        {
+            if (batch.Targets.Length == 0)
+                continue;
+            using var losses = NegativeLogLikelihood(model, batch);
+            using var total = losses.sum(ScalarType.Float64);
+            sum += total.item<double>();
+            count += batch.Targets.Length;
+        }
+
+        return sum / Math.Max(1, count);
+    }
+
+    private static IEnumerable<Batch> InBatches(IReadOnlyList<Example> examples, int batchTokens)
+    {
+        List<Example> rows = [];
+        foreach (var example in examples.OrderBy(example => example.Ids.Length))
+        {
+            if (rows.Count > 0 && (rows.Count + 1) * example.Ids.Length > batchTokens)
+            {
+                yield return Batch.Of(rows);
+                rows = [];
+            }
+
+            rows.Add(example);
+        }
+
+        if (rows.Count > 0)
+            yield return Batch.Of(rows);
+    }
+}

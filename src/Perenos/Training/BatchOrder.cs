@@ -1,0 +1,108 @@
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+
+namespace Perenos.Training;
+
+/// <summary>
+/// Which examples make up step 0, 1, 2 …: shuffled anew each epoch, examples of like length together so that little is padding.
+/// A pure function of the seed: the place in the data is one number, and resuming replays nothing.
+/// </summary>
+public sealed class BatchOrder
+{
+    // Batches that are filled from one shuffled stretch sorted by length: large enough for little padding, small enough to stay random.
+    private const int BatchesPerStretch = 50;
+
+    private readonly IReadOnlyList<Example> _examples;
+    private readonly TrainingConfig _settings;
+    private readonly ulong _seed;
+    private readonly List<int> _firstStepOfEpoch = [0];
+    private (int Epoch, int[][] Batches) _current = (-1, []);
+
+    /// <summary>Plans batches of <paramref name="examples"/>.</summary>
+    public BatchOrder(IReadOnlyList<Example> examples, TrainingConfig settings, ulong seed)
+    {
+        (_examples, _settings, _seed) = (examples, settings, seed);
+        StepsPerEpoch = EpochBatches(0).Length;
+        TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * settings.Epochs));
+        if (settings.MaximumSteps is { } most)
+            TotalSteps = Math.Min(TotalSteps, most);
+    }
+
+    /// <summary>Steps in the first epoch (later ones differ by a few where batches are counted in tokens).</summary>
+    public int StepsPerEpoch { get; }
+
+    /// <summary>Steps of the whole run.</summary>
+    public int TotalSteps { get; }
+
+    /// <summary>The micro-batches of a step.</summary>
+    public IReadOnlyList<Batch> At(int step)
+    {
+        int epoch = 0;
+        while (true)
+        {
+            var batches = EpochBatches(epoch);
+            int first = _firstStepOfEpoch[epoch];
+            if (step < first + batches.Length)
+                return Micro(batches[step - first]);
+            if (_firstStepOfEpoch.Count == epoch + 1)
+                _firstStepOfEpoch.Add(first + batches.Length);
+            // Epochs that were passed already need not be planned again to find the way.
+            epoch++;
+            while (epoch + 1 < _firstStepOfEpoch.Count && step >= _firstStepOfEpoch[epoch + 1])
+                epoch++;
+        }
+    }
+
+    private Batch[] Micro(int[] rows)
+    {
+        int size = _settings.MicroBatchSize ?? rows.Length;
+        return [.. rows.Chunk(size).Select(chunk => Batch.Of([.. chunk.Select(row => _examples[row])]))];
+    }
+
+    private int[][] EpochBatches(int epoch)
+    {
+        if (_current.Epoch == epoch)
+            return _current.Batches;
+        var order = Seed.Permutation(_seed, $"order of epoch {epoch}", _examples.Count);
+        int stretch = BatchesPerStretch * (_settings.BatchTokens is { } tokens
+            ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Ids.Length))))
+            : _settings.BatchSize);
+        List<int[]> batches = [];
+        foreach (var rows in order.Chunk(stretch))
+        {
+            Array.Sort(rows, (left, right) =>
+            {
+                int byLength = _examples[left].Ids.Length.CompareTo(_examples[right].Ids.Length);
+                return byLength != 0 ? byLength : left.CompareTo(right);
+            });
+            batches.AddRange(Fill(rows));
+        }
+
+        var shuffled = Seed.Permutation(_seed, $"batches of epoch {epoch}", batches.Count);
+        _current = (epoch, [.. shuffled.Select(index => batches[index])]);
+        return _current.Batches;
+    }
+
+    private IEnumerable<int[]> Fill(int[] rows)
+    {
+        if (_settings.BatchTokens is not { } budget)
+            return rows.Chunk(_settings.BatchSize);
+        List<int[]> batches = [];
+        List<int> batch = [];
+        foreach (int row in rows)
+        {
+            // Rows come by rising length: the newest is the widest.
+            if (batch.Count > 0 && (batch.Count + 1) * _examples[row].Ids.Length > budget)
+            {
+                batches.Add([.. batch]);
+                batch.Clear();
+            }
+
+            batch.Add(row);
+        }
+
+        batches.Add([.. batch]);
+        return batches;
+    }
+}

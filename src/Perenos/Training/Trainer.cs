@@ -1,0 +1,82 @@
+using Perenos.Kernels;
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Training;
+
+/// <summary>What one optimizer step did.</summary>
+/// <param name="Step">Steps taken, this one included.</param>
+/// <param name="Loss">Nats per learnt token, before the step.</param>
+/// <param name="GradientNorm">Global norm before clipping.</param>
+/// <param name="LearningRate">Rate used.</param>
+/// <param name="Tokens">Tokens computed, padding included.</param>
+/// <param name="Targets">Tokens learnt from.</param>
+public readonly record struct StepReport(int Step, double Loss, double GradientNorm, double LearningRate, long Tokens, long Targets);
+
+/// <summary>The loop: forward, loss, backward, clip, update. Whatever else happens in a run happens between its steps.</summary>
+public sealed class Trainer : IDisposable
+{
+    private readonly CausalModel _model;
+    private readonly IReadOnlyList<Trainable> _trainables;
+    private readonly TrainingConfig _settings;
+    private readonly LearningRate _rate;
+
+    /// <summary>Prepares a run over <paramref name="trainables"/>; everything else of the model stays as it is.</summary>
+    public Trainer(CausalModel model, IReadOnlyList<Trainable> trainables, TrainingConfig settings, LearningRate rate)
+    {
+        (_model, _trainables, _settings, _rate) = (model, trainables, settings, rate);
+        Optimizer = new AdamW(trainables, settings);
+    }
+
+    /// <summary>Adam's moments.</summary>
+    public AdamW Optimizer { get; }
+
+    /// <summary>Tensors that learn.</summary>
+    public IReadOnlyList<Trainable> Trainables => _trainables;
+
+    /// <summary>Steps taken.</summary>
+    public int StepsTaken { get; set; }
+
+    /// <summary>One optimizer step over its micro-batches. The gradient is that of the mean over all their learnt tokens, however they are cut.</summary>
+    /// <exception cref="PerenosException">The loss or the gradient is not finite; the weights are as before the step.</exception>
+    public StepReport TakeStep(IReadOnlyList<Batch> microBatches)
+    {
+        using var scope = NewDisposeScope();
+        long targets = microBatches.Sum(batch => (long)batch.Targets.Length);
+        double loss = 0;
+        foreach (var batch in microBatches)
+            loss += Backward(batch, 1.0 / targets);
+
+        double norm = GradientNorm.Of(_trainables.Select(trainable => trainable.Tensor.grad).OfType<Tensor>());
+        if (!double.IsFinite(loss) || !double.IsFinite(norm))
+        {
+            throw new PerenosException(
+                $"Step {StepsTaken + 1}: the loss is {loss:G4} and the gradient's norm {norm:G4}.",
+                "The weights of the last checkpoint are kept. Lower training.learning_rate, or look at the rows of this step.");
+        }
+
+        double clip = _settings.GradientClip > 0 ? Math.Min(1, _settings.GradientClip / (norm + 1e-6)) : 1;
+        double rate = _rate.At(StepsTaken);
+        Optimizer.Step(rate, clip);
+        StepsTaken++;
+        return new StepReport(StepsTaken, loss, norm, rate, microBatches.Sum(batch => (long)batch.Tokens.Length), targets);
+    }
+
+    /// <summary>Frees the optimizer's state.</summary>
+    public void Dispose() => Optimizer.Dispose();
+
+    // Adds this micro-batch's share to the gradients; gives its share of the loss.
+    private double Backward(Batch batch, double scale)
+    {
+        if (batch.Targets.Length == 0)
+            return 0;
+        using var scope = NewDisposeScope();
+        var hidden = BatchLoss.LearntStates(_model, batch);
+        var loss = BatchLoss.Sum(_model, hidden, batch, scale);
+        loss.backward();
+        return loss.item<float>();
+    }
+}
