@@ -24,6 +24,9 @@ internal sealed class PeftLoraConfig(JsonObject json, string location)
         ["velora_config"] = IsOff,
         ["kasa_config"] = IsOff,
         ["monteclora_config"] = IsOff,
+        ["megatron_config"] = IsOff,
+        // PiSSA and its kin change the base weight as well: only converted adapters stand alone.
+        ["init_lora_weights"] = node => node?.GetValueKind() != JsonValueKind.String || node.GetValue<string>() is "gaussian" or "orthogonal" or "eva",
         ["bias"] = node => node is null || node.GetValueKind() == JsonValueKind.String && node.GetValue<string>() == "none",
     };
 

@@ -46,10 +46,11 @@ public sealed class Trainer : IDisposable
     {
         using var scope = NewDisposeScope();
         long targets = microBatches.Sum(batch => (long)batch.Targets.Length);
-        double loss = 0;
-        foreach (var batch in microBatches)
-            loss += Backward(batch, 1.0 / targets);
+        var losses = zeros(1, device: _model.Device);
+        foreach (var batch in microBatches.Where(batch => batch.Targets.Length > 0))
+            losses.add_(Backward(batch, 1.0 / targets));
 
+        double loss = losses.item<float>();
         double norm = GradientNorm.Of(_trainables.Select(trainable => trainable.Tensor.grad).OfType<Tensor>());
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
         {
@@ -69,14 +70,12 @@ public sealed class Trainer : IDisposable
     public void Dispose() => Optimizer.Dispose();
 
     // Adds this micro-batch's share to the gradients; gives its share of the loss.
-    private double Backward(Batch batch, double scale)
+    private Tensor Backward(Batch batch, double scale)
     {
-        if (batch.Targets.Length == 0)
-            return 0;
         using var scope = NewDisposeScope();
         var hidden = BatchLoss.LearntStates(_model, batch);
         var loss = BatchLoss.Sum(_model, hidden, batch, scale);
         loss.backward();
-        return loss.item<float>();
+        return loss.detach().MoveToOuterDisposeScope();
     }
 }
