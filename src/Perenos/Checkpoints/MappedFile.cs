@@ -1,0 +1,65 @@
+using System.IO.MemoryMappedFiles;
+
+namespace Perenos.Checkpoints;
+
+/// <summary>A file mapped into memory for reading: its pages are loaded when touched, and a read needs no buffer of its own.</summary>
+internal sealed unsafe class MappedFile : IDisposable
+{
+    private readonly MemoryMappedFile _mapping;
+    private readonly MemoryMappedViewAccessor _view;
+    private byte* _start;
+
+    private MappedFile(string path, MemoryMappedFile mapping, MemoryMappedViewAccessor view, long length)
+    {
+        (Path, _mapping, _view, Length) = (path, mapping, view, length);
+        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
+    }
+
+    public string Path { get; }
+
+    public long Length { get; }
+
+    /// <exception cref="Runs.PerenosException">The file cannot be read, or is empty.</exception>
+    public static MappedFile Open(string path)
+    {
+        MemoryMappedFile? mapping = null;
+        try
+        {
+            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+            long length = stream.Length;
+            if (length == 0)
+            {
+                stream.Dispose();
+                throw Refusal.Malformed(path, "it is empty");
+            }
+
+            mapping = MemoryMappedFile.CreateFromFile(
+                stream, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            return new MappedFile(path, mapping, mapping.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read), length);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
+        {
+            mapping?.Dispose();
+            throw Refusal.Unreachable(path, "read", e);
+        }
+    }
+
+    /// <summary>Bytes of the file; the range must have been checked against <see cref="Length"/>.</summary>
+    public ReadOnlySpan<byte> Slice(long offset, int length)
+    {
+        ObjectDisposedException.ThrowIf(_start == null, this);
+        if (offset < 0 || length < 0 || offset > Length - length)
+            throw new ArgumentOutOfRangeException(nameof(offset));
+        return new ReadOnlySpan<byte>(_start + offset, length);
+    }
+
+    public void Dispose()
+    {
+        if (_start == null)
+            return;
+        _start = null;
+        _view.SafeMemoryMappedViewHandle.ReleasePointer();
+        _view.Dispose();
+        _mapping.Dispose();
+    }
+}

@@ -1,0 +1,43 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Checkpoints;
+
+/// <summary>The raw memory of contiguous CPU tensors, in pieces that fit a span: a tensor may be larger than 2 GB.</summary>
+internal static class TensorMemory
+{
+    public const long PieceBytes = 64 << 20;
+
+    /// <summary>Sees one piece; <paramref name="firstElement"/> counts from the start of the tensor.</summary>
+    public delegate void Visitor(Span<byte> piece, long firstElement);
+
+    /// <summary>A tensor with undefined content, outside any dispose scope: the caller owns it.</summary>
+    public static Tensor Create(ReadOnlySpan<long> shape, torch.ScalarType type) =>
+        empty(shape, dtype: type, device: CPU).DetachFromDisposeScope();
+
+    /// <summary>
+    /// Visits the tensor's bytes from first to last, at most <paramref name="pieceBytes"/> at a time and always a multiple of
+    /// <paramref name="granularity"/> elements (except at the end).
+    /// </summary>
+    public static void ForEachPiece(Tensor tensor, Visitor visit, long pieceBytes = PieceBytes, long granularity = 1)
+    {
+        using var scope = NewDisposeScope();
+        long total = tensor.numel();
+        long step = Math.Max(1, pieceBytes / tensor.ElementSize / granularity) * granularity;
+        var flat = tensor.view(-1);
+        for (long first = 0; first < total; first += step)
+        {
+            using var piece = flat.narrow(0, first, Math.Min(step, total - first));
+            visit(piece.bytes, first);
+        }
+    }
+
+    /// <summary>The tensor itself, or its conversion; in that case the argument is disposed.</summary>
+    public static Tensor ConvertOwned(Tensor tensor, torch.ScalarType? type)
+    {
+        if (type is not { } wanted || wanted == tensor.dtype)
+            return tensor;
+        using (tensor)
+            return tensor.to(wanted).DetachFromDisposeScope();
+    }
+}

@@ -1,0 +1,45 @@
+using Perenos.Checkpoints;
+using Perenos.Runs;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Perenos.Tests.Checkpoints;
+
+/// <summary>Counts the live tensors of the whole process, so nothing else may run beside it.</summary>
+[CollectionDefinition(nameof(CheckpointLeakTests), DisableParallelization = true)]
+public sealed class CheckpointLeakCollection;
+
+[Collection(nameof(CheckpointLeakTests))]
+public sealed class CheckpointLeakTests
+{
+    [Fact]
+    public void Reading_writing_checking_and_refusing_leave_no_tensor()
+    {
+        using var work = new WorkFolder();
+        string path = work.PathOf("model.safetensors");
+        string odd = work.Safetensors("odd", """{"u":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}""", 8);
+        byte[] bytes = File.ReadAllBytes(odd);
+        bytes[^1] = 0x80;
+        File.WriteAllBytes(odd, bytes);
+
+        void Everything()
+        {
+            using var weight = ones(10, 20, dtype: torch.ScalarType.BFloat16);
+            using var view = weight.t();
+            SafetensorsWriter.Write(path, [("a", weight), ("b", view)]);
+            using var source = CheckpointFolder.OpenWeights(work.Root);
+            using var a = source.Read("a");
+            using var b = source.Read("b", torch.ScalarType.Float32);
+            WeightCheck.RefuseNotFinite("a", a);
+            using var file = SafetensorsFile.Open(odd);
+            Assert.Throws<PerenosException>(() => file.Read("u"));
+        }
+
+        Everything();
+        long before = Tensor.TotalCount;
+        for (int i = 0; i < 20; i++)
+            Everything();
+        Assert.Equal(before, Tensor.TotalCount);
+    }
+}
