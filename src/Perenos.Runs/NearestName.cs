@@ -1,0 +1,44 @@
+namespace Perenos.Runs;
+
+/// <summary>Finds what a misspelt name probably meant.</summary>
+public static class NearestName
+{
+    /// <summary>The candidate with the fewest edits from <paramref name="name"/>, or null if none is closer than about a third of its length.</summary>
+    public static string? Of(string name, IEnumerable<string> candidates)
+    {
+        var best = candidates
+            .Select(candidate => (candidate, distance: Distance(name, candidate)))
+            .OrderBy(pair => pair.distance)
+            .ThenBy(pair => pair.candidate, StringComparer.Ordinal)
+            .FirstOrDefault();
+        return best.candidate is not null && best.distance <= Math.Max(2, Math.Max(name.Length, best.candidate.Length) / 3)
+            ? best.candidate
+            : null;
+    }
+
+    // Levenshtein distance with two rows; case does not count. Names beyond 64 characters are cut: the key may come from a hostile file.
+    internal static int Distance(string left, string right)
+    {
+        const int longest = 64;
+        var a = left.AsSpan(0, Math.Min(left.Length, longest));
+        var b = right.AsSpan(0, Math.Min(right.Length, longest));
+        var above = new int[b.Length + 1];
+        var row = new int[b.Length + 1];
+        for (int j = 0; j <= b.Length; j++)
+            above[j] = j;
+
+        for (int i = 1; i <= a.Length; i++)
+        {
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int change = char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1;
+                row[j] = Math.Min(Math.Min(row[j - 1], above[j]) + 1, above[j - 1] + change);
+            }
+
+            (above, row) = (row, above);
+        }
+
+        return above[b.Length];
+    }
+}

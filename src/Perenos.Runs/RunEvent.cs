@@ -1,0 +1,72 @@
+using System.Text.Json.Serialization;
+
+namespace Perenos.Runs;
+
+/// <summary>Something that happened in a run: one line of <c>events.jsonl</c>, told apart by <c>kind</c>.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(Started), "started")]
+[JsonDerivedType(typeof(Planned), "plan")]
+[JsonDerivedType(typeof(Step), "step")]
+[JsonDerivedType(typeof(Validation), "validation")]
+[JsonDerivedType(typeof(Checkpoint), "checkpoint")]
+[JsonDerivedType(typeof(Sample), "sample")]
+[JsonDerivedType(typeof(Evaluation), "evaluation")]
+[JsonDerivedType(typeof(Finished), "finished")]
+[JsonDerivedType(typeof(Interrupted), "interrupted")]
+[JsonDerivedType(typeof(Failed), "failed")]
+public abstract record RunEvent
+{
+    private RunEvent()
+    {
+    }
+
+    /// <summary>The optimizer step after which it happened, or null for what belongs to the run as a whole.</summary>
+    [JsonIgnore]
+    public virtual long? AtStep => null;
+
+    /// <summary>The run began; <c>At</c> is the wall clock.</summary>
+    public sealed record Started(string Recipe, string Model, string Data, DateTimeOffset At) : RunEvent;
+
+    /// <summary>What the run is about to do. Memory in bytes, time in seconds.</summary>
+    public sealed record Planned(string Method, long Steps, long Tokens, long TrainableParameters, long TotalParameters, long EstimatedMemory, double EstimatedSeconds) : RunEvent;
+
+    /// <summary>One optimizer step: mean loss in nats per learnt token, gradient norm before clipping, tokens of the step, seconds of the step.</summary>
+    [method: JsonConstructor]
+    public sealed record Step([property: JsonPropertyName("step")] long Number, double Loss, double GradNorm, double LearningRate, long Tokens, double Seconds, double TokensPerSecond) : RunEvent
+    {
+        /// <inheritdoc/>
+        [JsonIgnore]
+        public override long? AtStep => Number;
+    }
+
+    /// <summary>Mean loss in nats per learnt token on examples that are not trained on.</summary>
+    public sealed record Validation([property: JsonPropertyName("step")] long Number, double Loss, bool Best) : RunEvent
+    {
+        /// <inheritdoc/>
+        [JsonIgnore]
+        public override long? AtStep => Number;
+    }
+
+    /// <summary>A training checkpoint is about to become durable: append this first, then save, so that a checkpoint on disk always stands in the log.</summary>
+    public sealed record Checkpoint([property: JsonPropertyName("step")] long Number, string Folder) : RunEvent
+    {
+        /// <inheritdoc/>
+        [JsonIgnore]
+        public override long? AtStep => Number;
+    }
+
+    /// <summary>One held-out example, answered before and after training.</summary>
+    public sealed record Sample(string Input, string? Reference, string? Before, string? After) : RunEvent;
+
+    /// <summary>Measured values of one state of the model (<c>base</c>, <c>adapted</c>, <c>scratch</c>).</summary>
+    public sealed record Evaluation(string Name, IReadOnlyList<Metric> Metrics) : RunEvent;
+
+    /// <summary>The run is complete. Peak memory in bytes.</summary>
+    public sealed record Finished([property: JsonPropertyName("step")] long Number, double Seconds, long PeakMemory) : RunEvent;
+
+    /// <summary>The user stopped the run; <c>Folder</c> is the checkpoint to go on from, null if none was saved.</summary>
+    public sealed record Interrupted([property: JsonPropertyName("step")] long Number, string? Folder) : RunEvent;
+
+    /// <summary>The run could not go on.</summary>
+    public sealed record Failed([property: JsonPropertyName("step")] long Number, string Message, string? Hint) : RunEvent;
+}
