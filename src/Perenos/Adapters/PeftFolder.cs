@@ -81,7 +81,7 @@ public static class PeftFolder
             ["use_dora"] = false,
             ["use_rslora"] = settings.IsRankStabilized,
         };
-        AtomicFile.WriteAllText(Path.Combine(folder, ConfigName), json.ToJsonString(Indented));
+        Runs.AtomicFile.WriteText(Path.Combine(folder, ConfigName), json.ToJsonString(Indented));
     }
 
     private static PeftLoraConfig ReadConfig(string folder)

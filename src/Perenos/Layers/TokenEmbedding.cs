@@ -20,5 +20,12 @@ public sealed class TokenEmbedding
     public Tensor Weight { get; }
 
     /// <summary>(B, T) int64 -> (B, T, width).</summary>
-    public Tensor Forward(Tensor tokens) => nn.functional.embedding(tokens, Weight);
+    public Tensor Forward(Tensor tokens) => Rows(Weight, tokens);
+
+    /// <summary>Rows of a table [N, C] for indices (B, T) -> (B, T, C).</summary>
+    public static Tensor Rows(Tensor table, Tensor indices)
+    {
+        using var scope = NewDisposeScope();
+        return table.index_select(0, indices.flatten()).view(indices.shape[0], indices.shape[1], table.shape[1]).MoveToOuterDisposeScope();
+    }
 }

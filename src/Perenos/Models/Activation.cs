@@ -9,9 +9,9 @@ internal static class Activation
 {
     private static readonly Dictionary<string, Func<Tensor, Tensor>> Known = new()
     {
-        ["silu"] = nn.functional.silu,
-        ["swish"] = nn.functional.silu,
-        ["relu"] = nn.functional.relu,
+        ["silu"] = input => nn.functional.silu(input),
+        ["swish"] = input => nn.functional.silu(input),
+        ["relu"] = input => nn.functional.relu(input),
         ["gelu"] = input => nn.functional.gelu(input),
         ["gelu_new"] = GeluTanh,
         ["gelu_pytorch_tanh"] = GeluTanh,

@@ -140,7 +140,7 @@ public sealed class Gpt2 : CausalModel
 
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context) =>
-        Embedding.Forward(tokens) + nn.functional.embedding(context.Positions, _positions);
+        Embedding.Forward(tokens) + TokenEmbedding.Rows(_positions, context.Positions);
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);

@@ -40,7 +40,7 @@ internal sealed class ConfigReader(JsonObject json, string location)
     public long? OptionalInteger(string key) => Number(key) switch
     {
         null => null,
-        { } number when number == Math.Floor(number) && Math.Abs(number.Value) < 1e15 => (long)number,
+        { } number when number == Math.Floor(number) && Math.Abs(number) < 1e15 => (long)number,
         _ => throw Wrong(key, "a whole number"),
     };
 
