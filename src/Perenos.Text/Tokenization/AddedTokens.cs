@@ -1,0 +1,119 @@
+using System.Buffers;
+using System.Text;
+
+namespace Perenos.Text.Tokenization;
+
+/// <summary>A token beside the model's vocabulary that is found in the text before anything else happens.</summary>
+internal sealed record AddedToken(int Id, string Content)
+{
+    /// <summary>Whether only a match that stands alone as a word counts.</summary>
+    public bool SingleWord { get; init; }
+
+    /// <summary>Whether a match swallows the blanks before it.</summary>
+    public bool StripsLeft { get; init; }
+
+    /// <summary>Whether a match swallows the blanks behind it.</summary>
+    public bool StripsRight { get; init; }
+
+    /// <summary>Whether it is searched, in its normalized form, in the normalized text.</summary>
+    public bool Normalized { get; init; }
+
+    /// <summary>Whether it is left out when decoding without special tokens.</summary>
+    public bool Special { get; init; }
+}
+
+/// <summary>A part of a text: an added token, or (Id -1) what lies between.</summary>
+internal readonly record struct Segment(TextRange Range, int Id);
+
+/// <summary>
+/// Finds added tokens: leftmost first, the longest of those that begin at one place, as in
+/// https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/tokenizer/added_vocabulary.rs.
+/// </summary>
+internal sealed class AddedTokenFinder
+{
+    private readonly Dictionary<(int Node, char Unit), int> _children = [];
+    private readonly Dictionary<int, AddedToken> _ends = [];
+    private readonly SearchValues<char> _firstUnits;
+
+    /// <param name="patterns">What to look for, and which token it is.</param>
+    public AddedTokenFinder(IReadOnlyList<(string Pattern, AddedToken Token)> patterns)
+    {
+        int nodes = 1;
+        foreach (var (pattern, token) in patterns)
+        {
+            int node = 0;
+            foreach (char unit in pattern)
+            {
+                if (!_children.TryGetValue((node, unit), out int child))
+                    _children[(node, unit)] = child = nodes++;
+                node = child;
+            }
+
+            _ends.TryAdd(node, token);
+        }
+
+        _firstUnits = SearchValues.Create([.. patterns.Where(entry => entry.Pattern.Length > 0).Select(entry => entry.Pattern[0]).Distinct()]);
+    }
+
+    /// <summary>Appends the segments of the text; an empty text has none.</summary>
+    public void Split(ReadOnlySpan<char> text, bool specialsAsText, List<Segment> segments)
+    {
+        int done = 0;
+        for (int at = 0; at < text.Length;)
+        {
+            int offset = text[at..].IndexOfAny(_firstUnits);
+            if (offset < 0)
+                break;
+            at += offset;
+            var token = Longest(text[at..], out int length);
+            if (token is null)
+            {
+                at++;
+                continue;
+            }
+
+            int start = at, end = at + length;
+            at = end;
+            if ((specialsAsText && token.Special) || (token.SingleWord && TouchesWord(text, start, end)))
+                continue;
+            if (token.StripsLeft)
+            {
+                while (start > 0 && char.IsWhiteSpace(text[start - 1]))
+                    start--;
+                start = Math.Max(start, done);
+            }
+
+            if (token.StripsRight)
+                end = CharacterClasses.RunEnd(text, end, CharacterClass.Space);
+            if (done < start)
+                segments.Add(new Segment(new TextRange(done, start), -1));
+            segments.Add(new Segment(new TextRange(start, end), token.Id));
+            done = end;
+        }
+
+        if (done < text.Length)
+            segments.Add(new Segment(new TextRange(done, text.Length), -1));
+    }
+
+    private AddedToken? Longest(ReadOnlySpan<char> text, out int length)
+    {
+        AddedToken? longest = null;
+        length = 0;
+        for (int index = 0, node = 0; index < text.Length && _children.TryGetValue((node, text[index]), out node); index++)
+        {
+            if (_ends.TryGetValue(node, out var token))
+                (longest, length) = (token, index + 1);
+        }
+
+        return longest;
+    }
+
+    private static bool TouchesWord(ReadOnlySpan<char> text, int start, int end)
+    {
+        bool before = start > 0 && Rune.DecodeLastFromUtf16(text[..start], out var last, out _) == OperationStatus.Done
+            && CharacterClasses.IsWord(last.Value);
+        bool behind = end < text.Length && Rune.DecodeFromUtf16(text[end..], out var next, out _) == OperationStatus.Done
+            && CharacterClasses.IsWord(next.Value);
+        return before || behind;
+    }
+}

@@ -1,0 +1,238 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Perenos.Text.Tokenization;
+
+/// <summary>The options of the BPE model of a tokenizer.json, with the reference's defaults.</summary>
+internal sealed record BpeOptions
+{
+    /// <summary>Stands for what is not in the vocabulary; without one, unknown characters vanish.</summary>
+    public string? UnknownToken { get; init; }
+
+    /// <summary>Stands before every character of a word but its first.</summary>
+    public string ContinuingSubwordPrefix { get; init; } = "";
+
+    /// <summary>Stands behind the last character of a word.</summary>
+    public string EndOfWordSuffix { get; init; } = "";
+
+    /// <summary>Neighbouring unknown characters give one unknown token.</summary>
+    public bool FuseUnknown { get; init; }
+
+    /// <summary>Unknown characters become tokens such as &lt;0xE2&gt; where the vocabulary has all that it takes.</summary>
+    public bool ByteFallback { get; init; }
+
+    /// <summary>A word that is a token is taken whole, whatever the merges would make of it.</summary>
+    public bool IgnoreMerges { get; init; }
+}
+
+/// <summary>Byte-pair encoding as in https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/models/bpe/model.rs.</summary>
+internal sealed class BpeModel : TokenModel
+{
+    private readonly PairTable _merges;
+    private readonly BpeOptions _options;
+    private readonly int _unknown;
+    private readonly int[] _byteTokens = new int[256]; // of the byte-level alphabet
+    private readonly int[] _fallbackTokens = new int[256]; // <0x00> … <0xFF>
+    private readonly WordCache _words = new();
+
+    /// <param name="vocabulary">Tokens and ids.</param>
+    /// <param name="merges">Pairs of ids, best first.</param>
+    /// <param name="results">The id that each pair makes.</param>
+    /// <param name="options">What to do beside the merges.</param>
+    public BpeModel(Vocabulary vocabulary, IReadOnlyList<(int Left, int Right)> merges, IReadOnlyList<int> results, BpeOptions options)
+        : base(vocabulary)
+    {
+        _options = options;
+        _unknown = options.UnknownToken is null ? -1 : vocabulary.IdOf(options.UnknownToken);
+        _merges = new PairTable(merges.Count);
+        for (int rank = 0; rank < merges.Count; rank++)
+            _merges.Set(merges[rank].Left, merges[rank].Right, rank, results[rank]);
+        for (int value = 0; value < 256; value++)
+        {
+            _byteTokens[value] = vocabulary.IdOf([ByteAlphabet.CharOf((byte)value)]);
+            _fallbackTokens[value] = vocabulary.IdOf($"<0x{value:X2}>");
+        }
+    }
+
+    /// <summary>
+    /// Whether <see cref="AppendBytes"/> gives what <see cref="Tokenize"/> gives for the byte-level form of a word: nothing is put
+    /// around characters, and unknown bytes do not occur or vanish.
+    /// </summary>
+    public bool TakesBytes => _options is { ContinuingSubwordPrefix: "", EndOfWordSuffix: "" }
+        && (!_byteTokens.Contains(-1) || _options is { UnknownToken: null, ByteFallback: false });
+
+    /// <summary>Appends the ids of a word of plain text whose UTF-8 bytes are the first symbols.</summary>
+    public void AppendBytes(ReadOnlySpan<char> word, List<int> ids)
+    {
+        if (word.Length > WordCache.LongestWord)
+        {
+            EncodeBytes(word, ids);
+            return;
+        }
+
+        int hash = WordCache.Hash(word);
+        var known = _words.Find(word, hash);
+        if (known is null)
+        {
+            int start = ids.Count;
+            EncodeBytes(word, ids);
+            known = CollectionsMarshal.AsSpan(ids)[start..].ToArray();
+            _words.Keep(word, hash, known);
+        }
+        else if (known.Length == 1)
+        {
+            ids.Add(known[0]);
+        }
+        else
+        {
+            ids.AddRange(known.AsSpan());
+        }
+    }
+
+    public override void Tokenize(ReadOnlySpan<char> word, List<WordToken> tokens)
+    {
+        if (_options.IgnoreMerges && Vocabulary.IdOf(word) is >= 0 and var whole)
+        {
+            tokens.Add(new WordToken(whole, 0, Encoding.UTF8.GetByteCount(word)));
+            return;
+        }
+
+        var symbols = new Symbols(word.Length + 4);
+        AddCharacters(word, symbols);
+        int count = BpeMerger.Merge(_merges, CollectionsMarshal.AsSpan(symbols.Ids), CollectionsMarshal.AsSpan(symbols.Lengths));
+        int start = 0;
+        for (int index = 0; index < count; index++)
+        {
+            int end = start + symbols.Lengths[index];
+            tokens.Add(new WordToken(symbols.Ids[index], start, end));
+            start = end;
+        }
+    }
+
+    // Lengths are counted without prefix and suffix, and characters that vanish leave no gap, as in the reference.
+    private void AddCharacters(ReadOnlySpan<char> word, Symbols symbols)
+    {
+        int unknownLength = 0;
+        var piece = new StringBuilder();
+        Span<byte> bytes = stackalloc byte[4];
+        for (int index = 0; index < word.Length;)
+        {
+            Rune.DecodeFromUtf16(word[index..], out var rune, out int width);
+            var character = word.Slice(index, width);
+            bool isFirst = index == 0, isLast = index + width == word.Length;
+            index += width;
+            ReadOnlySpan<char> form = character;
+            if ((!isFirst && _options.ContinuingSubwordPrefix.Length > 0) || (isLast && _options.EndOfWordSuffix.Length > 0))
+            {
+                piece.Clear();
+                if (!isFirst)
+                    piece.Append(_options.ContinuingSubwordPrefix);
+                piece.Append(character);
+                if (isLast)
+                    piece.Append(_options.EndOfWordSuffix);
+                form = piece.ToString();
+            }
+
+            int id = Vocabulary.IdOf(form);
+            if (id >= 0)
+            {
+                if (unknownLength > 0)
+                    symbols.Add(_unknown, unknownLength);
+                unknownLength = 0;
+                symbols.Add(id, rune.Utf8SequenceLength);
+                continue;
+            }
+
+            if (_options.ByteFallback && AddFallback(form, symbols))
+                continue;
+            if (_options.UnknownToken is null)
+                continue;
+            if (unknownLength > 0 && !_options.FuseUnknown)
+            {
+                symbols.Add(_unknown, unknownLength);
+                unknownLength = 0;
+            }
+
+            unknownLength += rune.Utf8SequenceLength;
+        }
+
+        if (unknownLength > 0)
+            symbols.Add(_unknown, unknownLength);
+    }
+
+    private bool AddFallback(ReadOnlySpan<char> form, Symbols symbols)
+    {
+        byte[] bytes = new byte[Encoding.UTF8.GetByteCount(form)];
+        Encoding.UTF8.GetBytes(form, bytes);
+        foreach (byte value in bytes)
+        {
+            if (_fallbackTokens[value] < 0)
+                return false;
+        }
+
+        foreach (byte value in bytes)
+            symbols.Add(_fallbackTokens[value], 1);
+        return true;
+    }
+
+    private void EncodeBytes(ReadOnlySpan<char> word, List<int> ids)
+    {
+        int size = Encoding.UTF8.GetByteCount(word);
+        byte[]? rentedBytes = size > 512 ? ArrayPool<byte>.Shared.Rent(size) : null;
+        int[]? rentedSymbols = size > 512 ? ArrayPool<int>.Shared.Rent(size) : null;
+        var bytes = rentedBytes is null ? stackalloc byte[size] : rentedBytes.AsSpan(0, size);
+        var symbols = rentedSymbols is null ? stackalloc int[size] : rentedSymbols.AsSpan(0, size);
+        Encoding.UTF8.GetBytes(word, bytes);
+
+        if (_options.IgnoreMerges && WholeWord(bytes) is >= 0 and var whole)
+        {
+            ids.Add(whole);
+        }
+        else
+        {
+            int count = 0;
+            foreach (byte value in bytes)
+            {
+                if (_byteTokens[value] >= 0)
+                    symbols[count++] = _byteTokens[value];
+            }
+
+            count = BpeMerger.Merge(_merges, symbols[..count], []);
+            ids.AddRange((ReadOnlySpan<int>)symbols[..count]);
+        }
+
+        if (rentedBytes is not null)
+            ArrayPool<byte>.Shared.Return(rentedBytes);
+        if (rentedSymbols is not null)
+            ArrayPool<int>.Shared.Return(rentedSymbols);
+    }
+
+    private int WholeWord(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length > 512)
+            return Vocabulary.IdOf(string.Create(bytes.Length, bytes, Spell));
+        Span<char> spelled = stackalloc char[bytes.Length];
+        Spell(spelled, bytes);
+        return Vocabulary.IdOf(spelled);
+
+        static void Spell(Span<char> into, ReadOnlySpan<byte> from)
+        {
+            for (int index = 0; index < from.Length; index++)
+                into[index] = ByteAlphabet.CharOf(from[index]);
+        }
+    }
+
+    private sealed class Symbols(int capacity)
+    {
+        public List<int> Ids { get; } = new(capacity);
+
+        public List<int> Lengths { get; } = new(capacity);
+
+        public void Add(int id, int length)
+        {
+            Ids.Add(id);
+            Lengths.Add(length);
+        }
+    }
+}

@@ -1,0 +1,339 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Perenos.Runs;
+
+namespace Perenos.Text.Tokenization;
+
+/// <summary>
+/// What a Hugging Face tokenizer.json describes: added tokens, normalizer, pre-tokenizer, model, post-processor, decoder. All
+/// methods may be called from several threads at once.
+/// </summary>
+public sealed class Tokenizer
+{
+    private const int InputPlace = -1;
+
+    private readonly TokenizerParts _parts;
+    private readonly Normalizer? _normalizer;
+    private readonly PreTokenizer? _preTokenizer;
+    private readonly PostProcessor? _postProcessor;
+    private readonly TokenDecoder? _decoder;
+    private readonly AddedTokenFinder? _rawFinder;
+    private readonly AddedTokenFinder? _normalizedFinder;
+    private readonly Dictionary<int, AddedToken> _addedById = [];
+    private readonly Dictionary<string, int> _addedByContent = [];
+    private readonly ByteLevelRoad? _byteLevel;
+    private readonly int[] _frame;
+
+    private Tokenizer(TokenizerParts parts, string file)
+    {
+        _parts = parts;
+        _normalizer = Section("normalizer", TokenizerComponents.Normalizer);
+        _preTokenizer = Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
+        _postProcessor = Section("post_processor", TokenizerComponents.PostProcessor);
+        _decoder = Section("decoder", TokenizerComponents.Decoder);
+        foreach (var token in parts.Added)
+        {
+            _addedById[token.Id] = token;
+            _addedByContent[token.Content] = token.Id;
+        }
+
+        _rawFinder = Finder([.. parts.Added.Where(token => !token.Normalized).Select(token => (token.Content, token))]);
+        _normalizedFinder = Finder([.. parts.Added.Where(token => token.Normalized)
+            .Select(token => (_normalizer?.Apply(token.Content) ?? token.Content, token))]);
+        _byteLevel = ByteLevelRoad.For(_preTokenizer, parts.Model);
+        _frame = Frame();
+
+        T? Section<T>(string name, Func<ComponentSpec, T> build)
+            where T : class =>
+            parts.Sections.TryGetValue(name, out var json) && json.ValueKind != System.Text.Json.JsonValueKind.Null
+                ? build(new ComponentSpec(json, $"$.{name}", file))
+                : null;
+
+        static AddedTokenFinder? Finder(List<(string, AddedToken)> patterns) => patterns.Count == 0 ? null : new(patterns);
+    }
+
+    /// <summary>The highest id + 1, added tokens included: the least number of rows an embedding must have.</summary>
+    public int VocabularySize =>
+        Math.Max(_parts.Model.Vocabulary.HighestId, _addedById.Count == 0 ? -1 : _addedById.Keys.Max()) + 1;
+
+    /// <summary>Reads a tokenizer.json file.</summary>
+    /// <exception cref="PerenosException">The file is missing or malformed, or names a component that is not known.</exception>
+    public static Tokenizer Load(string path)
+    {
+        if (!File.Exists(path))
+            throw new PerenosException($"There is no file {path}.", "Name a tokenizer.json.");
+        return Parse(File.ReadAllBytes(path), path);
+    }
+
+    /// <summary>Reads the text of a tokenizer.json; <paramref name="name"/> stands for it in error messages.</summary>
+    /// <exception cref="PerenosException">It is malformed, or names a component that is not known.</exception>
+    public static Tokenizer Parse(ReadOnlySpan<byte> json, string name) => new(TokenizerReader.Read(json, name), name);
+
+    /// <summary>The ids of a text.</summary>
+    /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
+    /// <param name="addSpecialTokens">Whether the post-processor puts its tokens around the text.</param>
+    /// <param name="specialsAsText">Whether special tokens spelled out in the text are ordinary text.</param>
+    public int[] Encode(string text, bool addSpecialTokens = false, bool specialsAsText = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var ids = new List<int>(text.Length / 3 + 8);
+        if (!addSpecialTokens)
+        {
+            Append(text, specialsAsText, ids);
+        }
+        else
+        {
+            foreach (int id in _frame)
+            {
+                if (id == InputPlace)
+                    Append(text, specialsAsText, ids);
+                else
+                    ids.Add(id);
+            }
+        }
+
+        return [.. ids];
+    }
+
+    /// <summary>The tokens of a text with their places in it.</summary>
+    public TokenEncoding EncodeWithOffsets(string text, bool addSpecialTokens = false, bool specialsAsText = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return Process([Trace(text, specialsAsText)], addSpecialTokens);
+    }
+
+    /// <summary>The tokens of two texts that belong together, as the post-processor joins them.</summary>
+    public TokenEncoding EncodePair(string text, string pair, bool addSpecialTokens = true, bool specialsAsText = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        ArgumentNullException.ThrowIfNull(pair);
+        return Process([Trace(text, specialsAsText), Trace(pair, specialsAsText).With(typeId: 1)], addSpecialTokens);
+    }
+
+    /// <summary>The text of ids; ids that no token has are left out.</summary>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
+    {
+        var tokens = new List<string>(ids.Length);
+        foreach (int id in ids)
+        {
+            if (Piece(id, skipSpecialTokens) is { } token)
+                tokens.Add(token);
+        }
+
+        return _decoder is null ? string.Join(' ', tokens) : tokens.Count == 0 ? "" : string.Concat(_decoder.Apply(tokens));
+    }
+
+    /// <summary>Decodes ids one at a time, as they are generated.</summary>
+    public TokenStream Stream(bool skipSpecialTokens = true) => new(this, _decoder is ByteLevelDecoder, skipSpecialTokens);
+
+    /// <summary>The id of a token as the vocabulary spells it, or null.</summary>
+    public int? IdOf(string token)
+    {
+        ArgumentNullException.ThrowIfNull(token);
+        if (_addedByContent.TryGetValue(token, out int id))
+            return id;
+        return _parts.Model.Vocabulary.IdOf(token) is >= 0 and var known ? known : null;
+    }
+
+    /// <summary>The token of an id as the vocabulary spells it, or null.</summary>
+    public string? TokenOf(int id) => _addedById.TryGetValue(id, out var added) ? added.Content : _parts.Model.Vocabulary.TokenOf(id);
+
+    /// <summary>Whether the id is that of an added token marked special.</summary>
+    public bool IsSpecial(int id) => _addedById.TryGetValue(id, out var added) && added.Special;
+
+    /// <summary>The tokenizer as a tokenizer.json.</summary>
+    public byte[] ToJson()
+    {
+        var vocabulary = _parts.Model.Vocabulary;
+        return TokenizerWriter.Write(
+            _parts.Sections,
+            _parts.ModelOptions,
+            vocabulary.InOrder,
+            _parts.Model is BpeModel
+                ? _parts.Merges.Select(merge => (vocabulary.TokenOf(merge.Left)!, vocabulary.TokenOf(merge.Right)!))
+                : null);
+    }
+
+    /// <summary>Writes a tokenizer.json: under a temporary name first, so that a reader never sees half of it.</summary>
+    public void Save(string path)
+    {
+        string temporary = path + ".tmp";
+        File.WriteAllBytes(temporary, ToJson());
+        File.Move(temporary, path, overwrite: true);
+    }
+
+    /// <summary>The token that a decoder sees for an id; null for one that is not there or not wanted.</summary>
+    internal string? Piece(int id, bool skipSpecialTokens)
+    {
+        if (_addedById.TryGetValue(id, out var added))
+            return skipSpecialTokens && added.Special ? null : added.Content;
+        return _parts.Model.Vocabulary.TokenOf(id);
+    }
+
+    private void Append(string text, bool specialsAsText, List<int> ids)
+    {
+        if (_byteLevel is null)
+        {
+            ids.AddRange(Trace(text, specialsAsText).Ids);
+            return;
+        }
+
+        text = WithoutLoneSurrogates(text);
+        foreach (var outer in Segments(_rawFinder, text, specialsAsText))
+        {
+            if (outer.Id >= 0)
+            {
+                ids.Add(outer.Id);
+                continue;
+            }
+
+            string part = outer.Range.Length == text.Length ? text : text[outer.Range.Start..outer.Range.End];
+            part = _normalizer?.Apply(part) ?? part;
+            foreach (var inner in Segments(_normalizedFinder, part, specialsAsText))
+            {
+                if (inner.Id >= 0)
+                    ids.Add(inner.Id);
+                else
+                    _byteLevel.Append(part.AsSpan(inner.Range.Start, inner.Range.Length), ids);
+            }
+        }
+    }
+
+    private TokenEncoding Trace(string text, bool specialsAsText)
+    {
+        var words = new List<(AlignedText Text, int Id)>();
+        text = WithoutLoneSurrogates(text);
+        var whole = new AlignedText(text);
+        foreach (var outer in Segments(_rawFinder, text, specialsAsText))
+        {
+            var part = whole.Slice(outer.Range.Start, outer.Range.Length);
+            if (outer.Id >= 0)
+            {
+                words.Add((part, outer.Id));
+                continue;
+            }
+
+            part = _normalizer?.Apply(part) ?? part;
+            foreach (var inner in Segments(_normalizedFinder, part.Text, specialsAsText))
+            {
+                var piece = part.Slice(inner.Range.Start, inner.Range.Length);
+                if (inner.Id >= 0 || _preTokenizer is null)
+                    words.Add((piece, inner.Id));
+                else
+                    words.AddRange(_preTokenizer.Apply(piece).Where(static word => word.Text.Length > 0).Select(static word => (word, -1)));
+            }
+        }
+
+        return Tokens(words);
+    }
+
+    private TokenEncoding Tokens(List<(AlignedText Text, int Id)> words)
+    {
+        var ids = new List<int>();
+        var tokens = new List<string>();
+        var offsets = new List<(int, int)>();
+        var wordIds = new List<int?>();
+        var found = new List<WordToken>();
+        for (int index = 0; index < words.Count; index++)
+        {
+            var (text, id) = words[index];
+            if (id >= 0)
+            {
+                Add(id, text.Text, text.Original(0, text.Text.Length), index);
+                continue;
+            }
+
+            found.Clear();
+            _parts.Model.Tokenize(text.Text, found);
+            int[] units = UnitOfByte(text.Text);
+            foreach (var token in found)
+            {
+                Add(
+                    token.Id,
+                    _parts.Model.Vocabulary.TokenOf(token.Id) ?? "",
+                    token.Start < token.End ? text.Original(units[token.Start], units[token.End - 1] + 1) : text.Original(0, 0),
+                    index);
+            }
+        }
+
+        return new TokenEncoding
+        {
+            Ids = [.. ids],
+            Tokens = [.. tokens],
+            Offsets = [.. offsets],
+            TypeIds = new int[ids.Count],
+            SpecialTokensMask = new bool[ids.Count],
+            WordIds = [.. wordIds],
+            SequenceIds = [.. Enumerable.Repeat<int?>(0, ids.Count)],
+        };
+
+        void Add(int id, string token, (int, int) place, int word)
+        {
+            ids.Add(id);
+            tokens.Add(token);
+            offsets.Add(place);
+            wordIds.Add(word);
+        }
+    }
+
+    // The model counts in UTF-8 bytes, and its tokens need not end where characters do.
+    private static int[] UnitOfByte(string text)
+    {
+        int[] units = new int[Encoding.UTF8.GetByteCount(text)];
+        int at = 0;
+        for (int index = 0; index < text.Length; index++)
+        {
+            bool isPair = char.IsHighSurrogate(text[index]);
+            int bytes = isPair ? 4 : text[index] < 0x80 ? 1 : text[index] < 0x800 ? 2 : 3;
+            units.AsSpan(at, bytes).Fill(index);
+            at += bytes;
+            if (isPair)
+                index++;
+        }
+
+        return units;
+    }
+
+    private static List<Segment> Segments(AddedTokenFinder? finder, string text, bool specialsAsText)
+    {
+        var segments = new List<Segment>();
+        if (finder is not null)
+            finder.Split(text, specialsAsText, segments);
+        else if (text.Length > 0)
+            segments.Add(new Segment(new TextRange(0, text.Length), -1));
+        return segments;
+    }
+
+    private TokenEncoding Process(List<TokenEncoding> parts, bool addSpecialTokens)
+    {
+        for (int index = 0; index < parts.Count; index++)
+            parts[index] = parts[index].With(sequence: index);
+        return TokenEncoding.Join(_postProcessor?.Apply(parts, addSpecialTokens) ?? parts);
+    }
+
+    // What the post-processor puts around the ids of a text, found by showing it a text of one token.
+    private int[] Frame()
+    {
+        var probe = new TokenEncoding
+        {
+            Ids = [InputPlace],
+            Tokens = [""],
+            Offsets = [(0, 0)],
+            TypeIds = [0],
+            SpecialTokensMask = [false],
+            WordIds = [0],
+            SequenceIds = [0],
+        };
+        return Process([probe], addSpecialTokens: true).Ids;
+    }
+
+    private static string WithoutLoneSurrogates(string text)
+    {
+        if (!text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF'))
+            return text;
+        var clean = new StringBuilder(text.Length);
+        foreach (var rune in text.EnumerateRunes()) // gives U+FFFD for a lone surrogate
+            clean.Append(rune);
+        return clean.ToString();
+    }
+}
