@@ -1,0 +1,112 @@
+using System.IO.Compression;
+using Perenos.Runs;
+
+namespace Perenos.Text.Data;
+
+/// <summary>
+/// Reads records from a path, one at a time: .jsonl, .json, .csv, .tsv, .txt (each also with .gz), aligned lines (the stem "a" of a.en and a.fr, or "a.en,a.fr"),
+/// or a folder with train, valid and test files.
+/// </summary>
+public static class RecordFile
+{
+    private static readonly string[] Endings = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt"];
+
+    private static readonly (DataPart Part, string[] Names)[] Parts =
+    [
+        (DataPart.Train, ["train"]),
+        (DataPart.Validation, ["valid", "validation", "val", "dev"]),
+        (DataPart.Test, ["test"]),
+    ];
+
+    /// <summary>The records at <paramref name="path"/>, in the file's order; the file is read as they are taken.</summary>
+    /// <exception cref="PerenosException">The path does not exist, the kind is unknown, or a row is malformed (the message names file and row).</exception>
+    public static IEnumerable<RawRecord> Read(string path, PlainTextUnit plainText = PlainTextUnit.Document)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        if (Directory.Exists(path))
+            return ReadFolder(path, plainText);
+        if (File.Exists(path))
+            return ReadFile(path, plainText);
+
+        string[] aligned = path.Contains(',', StringComparison.Ordinal) ? path.Split(',', StringSplitOptions.TrimEntries) : AlignedLines.FindLanguages(path);
+        if (aligned.FirstOrDefault(part => !File.Exists(part)) is { } missing)
+            throw Missing(missing);
+        if (aligned.Length == 1)
+            throw new PerenosException($"Beside {Path.GetFileName(aligned[0])} there is no second language.", $"Aligned lines need two files, for example {path}.en and {path}.fr.");
+        return aligned.Length > 1 ? AlignedLines.Read([.. aligned.Select(Aligned)]) : throw Missing(path);
+    }
+
+    private static (string, Func<LineReader>) Aligned(string path) => (Path.GetFileName(path), () => Open(path));
+
+    private static IEnumerable<RawRecord> ReadFile(string path, PlainTextUnit plainText)
+    {
+        string file = Path.GetFileName(path);
+        LineReader OpenLines() => Open(path);
+        return Ending(file) switch
+        {
+            ".jsonl" or ".ndjson" => JsonRecords.ReadLines(OpenLines, file),
+            ".json" => ReadJson(path, file),
+            ".csv" => DelimitedRecords.Read(OpenLines, file, ','),
+            ".tsv" => DelimitedRecords.Read(OpenLines, file, '\t'),
+            ".txt" => TextRecords.Read(OpenLines, file, plainText),
+            var ending => throw new PerenosException($"{file}: the ending \"{ending}\" says nothing about the kind of data.",
+                $"Known: {string.Join(", ", Endings)} (each also with .gz), aligned lines (a.en,a.fr), or a folder with train.jsonl, valid.jsonl and test.jsonl."),
+        };
+    }
+
+    private static IEnumerable<RawRecord> ReadJson(string path, string file)
+    {
+        foreach (var record in JsonRecords.ReadArray(OpenStream(path), file))
+            yield return record;
+    }
+
+    private static IEnumerable<RawRecord> ReadFolder(string folder, PlainTextUnit plainText)
+    {
+        string[] files = [.. Directory.EnumerateFiles(folder).Where(path => Endings.Contains(Ending(Path.GetFileName(path)))).Order(StringComparer.Ordinal)];
+        var parts = Parts.Select(part => (part.Part, Files: files.Where(path => part.Names.Contains(Stem(Path.GetFileName(path)))).ToArray())).ToArray();
+        if (parts[0].Files.Length == 0)
+        {
+            string found = files.Length == 0 ? "nothing that can be read" : string.Join(", ", files.Take(20).Select(Path.GetFileName));
+            throw new PerenosException($"The folder {folder} has no train file; found: {found}.", "Name the files train.jsonl, valid.jsonl and test.jsonl (or .json, .csv, .tsv, .txt), or give one file instead of the folder.");
+        }
+
+        foreach (var (part, paths) in parts)
+        {
+            if (paths.Length > 1)
+                throw new PerenosException($"The folder {folder} has {paths.Length} files for one part: {string.Join(", ", paths.Select(Path.GetFileName))}.", "Keep one of them.");
+        }
+
+        return parts.SelectMany(part => part.Files.SelectMany(path => ReadFile(path, plainText)).Select(record => record with { Part = part.Part }));
+    }
+
+    private static string Ending(string file) => Path.GetExtension(WithoutGzip(file)).ToLowerInvariant();
+
+    private static string Stem(string file) => Path.GetFileNameWithoutExtension(WithoutGzip(file)).ToLowerInvariant();
+
+    private static string WithoutGzip(string file) => file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? file[..^3] : file;
+
+    private static LineReader Open(string path) => new(OpenStream(path), Path.GetFileName(path));
+
+    private static Stream OpenStream(string path)
+    {
+        try
+        {
+            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 64 << 10, FileOptions.SequentialScan);
+            return path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(stream, CompressionMode.Decompress) : stream;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new PerenosException($"{path} cannot be read: {exception.Message}", "Check that the file is there and that you may read it.", exception);
+        }
+    }
+
+    private static PerenosException Missing(string path)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? ".";
+        if (!Directory.Exists(folder))
+            return new PerenosException($"There is no file or folder {path}.", $"The folder {folder} does not exist either.");
+        string? nearest = NearestName.Of(Path.GetFileName(path), Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)));
+        return new PerenosException($"There is no file or folder {path}.",
+            nearest is null ? "Check the spelling. Aligned lines are named by their stem (a, for a.en and a.fr) or as a.en,a.fr." : $"Did you mean {nearest}?");
+    }
+}
