@@ -1,0 +1,155 @@
+using Perenos.Text.Metrics;
+
+namespace Perenos.Text.Grammar;
+
+/// <summary>The random choices of one numbered sentence, and the phrases that many sentences share: when, where, how warm.</summary>
+internal sealed class WeatherDraw
+{
+    private readonly CounterRandom _random;
+    private ulong _index;
+
+    public WeatherDraw(ulong seed, long sentence)
+    {
+        _random = new CounterRandom(seed, (ulong)sentence);
+        IsCold = OneIn(2);
+    }
+
+    /// <summary>The season of the sentence: no snow with a humidex, no black ice with an ultraviolet index.</summary>
+    public bool IsCold { get; }
+
+    public bool OneIn(int count) => Below(count) == 0;
+
+    public int Between(int first, int last, int step = 1) => first + (step * Below(((last - first) / step) + 1));
+
+    public T Any<T>(IReadOnlyList<T> list) => list[Below(list.Count)];
+
+    /// <summary>An entry of a list that runs from common to rare: the smaller of two draws, so the last is a long tail.</summary>
+    public T Common<T>(IReadOnlyList<T> list) => list[Math.Min(Below(list.Count), Below(list.Count))];
+
+    public Noun Precipitation() => Common(IsCold ? WeatherLexicon.ColdPrecipitation : WeatherLexicon.WarmPrecipitation);
+
+    /// <summary>An entry other than <paramref name="taken"/>.</summary>
+    public T AnyBut<T>(T taken, IReadOnlyList<T> list)
+    {
+        int index = Below(list.Count - 1);
+        return index < list.ToList().IndexOf(taken) ? list[index] : list[index + 1];
+    }
+
+    /// <summary>Precipitation of another kind: rain does not change to rain.</summary>
+    public Noun PrecipitationBut(Noun taken) =>
+        AnyBut(taken, IsCold ? WeatherLexicon.ColdPrecipitation : WeatherLexicon.WarmPrecipitation);
+
+    /// <summary>Precipitation with an adjective half of the time; only what comes in numbers can be scattered.</summary>
+    public Noun QualifiedPrecipitation()
+    {
+        var noun = Precipitation();
+        if (OneIn(2))
+            return noun;
+        return noun.With(noun.IsPlural && OneIn(2) ? Any(WeatherLexicon.Spreads) : Common(WeatherLexicon.Strengths));
+    }
+
+    /// <summary>A temperature as it is spoken: minus 12, zero, plus 4, 21.</summary>
+    public Phrase Temperature(out int degrees)
+    {
+        degrees = IsCold ? Between(-38, 4) : Between(3, 36);
+        return Spoken(degrees);
+    }
+
+    public Phrase Temperature() => Temperature(out _);
+
+    public static Phrase Spoken(int degrees) => degrees switch
+    {
+        0 => new("zero", "zéro"),
+        < 0 => new($"minus {-degrees}", $"moins {-degrees}"),
+        < 10 => new($"plus {degrees}", $"plus {degrees}"),
+        _ => new($"{degrees}", $"{degrees}"),
+    };
+
+    public Phrase Time()
+    {
+        int kind = Below(10);
+        if (kind < 6)
+            return Common(WeatherLexicon.Times);
+        var part = Any(WeatherLexicon.DayParts);
+        if (kind == 6)
+            return new($"tomorrow {part.English}", $"demain {part.French}");
+        var day = Any(WeatherLexicon.Days);
+        return kind switch
+        {
+            7 => new($"on {day.English}", day.French),
+            8 => new($"by {day.English} {part.English}", $"d'ici {day.French} {part.French}"),
+            _ => new($"{day.English} {part.English}", $"{day.French} {part.French}"),
+        };
+    }
+
+    public Phrase Place() => Below(8) switch
+    {
+        < 2 => InCity(),
+        2 => NearCity(),
+        3 => BesideCity(),
+        4 => InRegion(),
+        5 => InPartOfRegion(),
+        6 => OverRegion(),
+        _ => Common(WeatherLexicon.Terrain),
+    };
+
+    /// <summary>A place and a time, in either order, or one of them alone; each begins with a blank.</summary>
+    public Phrase WhereAndWhen()
+    {
+        int kind = Below(6);
+        if (kind == 0)
+            return Led(Time());
+        if (kind == 1)
+            return Led(Place());
+        var (place, time) = (Led(Place()), Led(Time()));
+        return kind == 2
+            ? new(time.English + place.English, time.French + place.French)
+            : new(place.English + time.English, place.French + time.French);
+    }
+
+    public Region Region() => Common(WeatherLexicon.Regions);
+
+    private Phrase InCity()
+    {
+        var city = Common(WeatherLexicon.Cities);
+        return new($"in {city.English}", French.ToDefinite(city.French));
+    }
+
+    private Phrase NearCity()
+    {
+        var city = Common(WeatherLexicon.Cities);
+        return new($"near {city.English}", "près " + French.OfDefinite(city.French));
+    }
+
+    private Phrase BesideCity()
+    {
+        var (city, direction) = (Common(WeatherLexicon.Cities), Any(WeatherLexicon.Directions));
+        return new($"{direction.English} of {city.English}", $"{French.ToDefinite(direction.French)} {French.OfDefinite(city.French)}");
+    }
+
+    private Phrase InRegion()
+    {
+        var region = Region();
+        return new($"in {region.English}", region.FrenchIn);
+    }
+
+    // "in the northern Alps": the English article moves before the adjective.
+    private Phrase InPartOfRegion()
+    {
+        var (region, side) = (Region(), Any(WeatherLexicon.Sides));
+        string english = region.English.StartsWith("the ", StringComparison.Ordinal)
+            ? $"in the {side.English} {region.English[4..]}"
+            : $"in {side.English} {region.English}";
+        return new(english, $"dans {side.French} {French.OfDefinite(region.French)}");
+    }
+
+    private Phrase OverRegion()
+    {
+        var region = Region();
+        return new($"over {region.English}", $"sur {region.French}");
+    }
+
+    private static Phrase Led(Phrase phrase) => new(" " + phrase.English, " " + phrase.French);
+
+    private int Below(int bound) => _random.Below(bound, _index++);
+}
