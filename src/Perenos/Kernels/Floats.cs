@@ -37,8 +37,10 @@ internal unsafe interface IFloats<TSelf>
 
     static abstract TSelf SquareRoot(TSelf value);
 
+    /// <summary>Larger of the two; where one is NaN, the right one.</summary>
     static abstract TSelf Maximum(TSelf left, TSelf right);
 
+    /// <summary>Smaller of the two; where one is NaN, the right one.</summary>
     static abstract TSelf Minimum(TSelf left, TSelf right);
 
     /// <summary>2 to the power of the whole numbers in <paramref name="exponent"/>, each within -126 … 127.</summary>
@@ -87,9 +89,9 @@ internal readonly unsafe struct Floats1(float value) : IFloats<Floats1>
 
     public static Floats1 SquareRoot(Floats1 value) => new(MathF.Sqrt(value._value));
 
-    public static Floats1 Maximum(Floats1 left, Floats1 right) => new(MathF.Max(left._value, right._value));
+    public static Floats1 Maximum(Floats1 left, Floats1 right) => new(left._value > right._value ? left._value : right._value);
 
-    public static Floats1 Minimum(Floats1 left, Floats1 right) => new(MathF.Min(left._value, right._value));
+    public static Floats1 Minimum(Floats1 left, Floats1 right) => new(left._value < right._value ? left._value : right._value);
 
     public static Floats1 PowerOfTwo(Floats1 exponent) => new(BitConverter.Int32BitsToSingle(((int)exponent._value + 127) << 23));
 
@@ -150,14 +152,14 @@ internal readonly unsafe struct Floats128(Vector128<float> value) : IFloats<Floa
     public static Floats128 SquareRoot(Floats128 value) => new(Vector128.Sqrt(value._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats128 Maximum(Floats128 left, Floats128 right) => new(Vector128.Max(left._value, right._value));
+    public static Floats128 Maximum(Floats128 left, Floats128 right) => new(Vector128.ConditionalSelect(Vector128.GreaterThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats128 Minimum(Floats128 left, Floats128 right) => new(Vector128.Min(left._value, right._value));
+    public static Floats128 Minimum(Floats128 left, Floats128 right) => new(Vector128.ConditionalSelect(Vector128.LessThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats128 PowerOfTwo(Floats128 exponent) =>
-        new(((Vector128.ConvertToInt32(exponent._value) + Vector128.Create(127)) << 23).AsSingle());
+        new(((Vector128.ConvertToInt32Native(exponent._value) + Vector128.Create(127)) << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats128 Round(Floats128 value) => new(Vector128.Round(value._value));
@@ -228,14 +230,14 @@ internal readonly unsafe struct Floats256(Vector256<float> value) : IFloats<Floa
     public static Floats256 SquareRoot(Floats256 value) => new(Vector256.Sqrt(value._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats256 Maximum(Floats256 left, Floats256 right) => new(Vector256.Max(left._value, right._value));
+    public static Floats256 Maximum(Floats256 left, Floats256 right) => new(Vector256.ConditionalSelect(Vector256.GreaterThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats256 Minimum(Floats256 left, Floats256 right) => new(Vector256.Min(left._value, right._value));
+    public static Floats256 Minimum(Floats256 left, Floats256 right) => new(Vector256.ConditionalSelect(Vector256.LessThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats256 PowerOfTwo(Floats256 exponent) =>
-        new(((Vector256.ConvertToInt32(exponent._value) + Vector256.Create(127)) << 23).AsSingle());
+        new(((Vector256.ConvertToInt32Native(exponent._value) + Vector256.Create(127)) << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats256 Round(Floats256 value) => new(Vector256.Round(value._value));
@@ -306,14 +308,14 @@ internal readonly unsafe struct Floats512(Vector512<float> value) : IFloats<Floa
     public static Floats512 SquareRoot(Floats512 value) => new(Vector512.Sqrt(value._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats512 Maximum(Floats512 left, Floats512 right) => new(Vector512.Max(left._value, right._value));
+    public static Floats512 Maximum(Floats512 left, Floats512 right) => new(Vector512.ConditionalSelect(Vector512.GreaterThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Floats512 Minimum(Floats512 left, Floats512 right) => new(Vector512.Min(left._value, right._value));
+    public static Floats512 Minimum(Floats512 left, Floats512 right) => new(Vector512.ConditionalSelect(Vector512.LessThan(left._value, right._value), left._value, right._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats512 PowerOfTwo(Floats512 exponent) =>
-        new(((Vector512.ConvertToInt32(exponent._value) + Vector512.Create(127)) << 23).AsSingle());
+        new(((Vector512.ConvertToInt32Native(exponent._value) + Vector512.Create(127)) << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats512 Round(Floats512 value) => new(Vector512.Round(value._value));
