@@ -25,7 +25,12 @@ public sealed class AdapterFixtureTests
         using var scope = NewDisposeScope();
         using var model = OpenBase(folder);
         using var values = SafetensorsFile.Open(Path.Combine(folder, "expected.safetensors"));
-        Tensor Value(string key) => values.Read(key).AttachToScope(scope);
+        Tensor Value(string key)
+        {
+            var tensor = values.Read(key);
+            scope.Attach(tensor);
+            return tensor;
+        }
 
         var real = Value("attention_mask").unsqueeze(-1);
         Tensor Logits(string? positions = "position_ids") => model.Logits(model.Hidden(

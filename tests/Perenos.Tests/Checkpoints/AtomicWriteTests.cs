@@ -1,5 +1,6 @@
 using Perenos.Checkpoints;
 using Perenos.Runs;
+using AtomicFile = Perenos.Checkpoints.AtomicFile;
 using Xunit;
 using static TorchSharp.torch;
 
