@@ -1,0 +1,146 @@
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+
+namespace Perenos.Training;
+
+/// <summary>How a training ended.</summary>
+public enum TrainingEnd
+{
+    /// <summary>All steps were taken.</summary>
+    Completed,
+
+    /// <summary>Validation stopped improving.</summary>
+    StoppedEarly,
+
+    /// <summary>The user asked to stop; everything is saved.</summary>
+    Interrupted,
+}
+
+/// <summary>
+/// A training inside a run's folder: steps, validations, checkpoints, the best state, resuming. Everything that happens is told
+/// as an event; nothing here draws or judges.
+/// </summary>
+/// <param name="model">The model.</param>
+/// <param name="trainables">What learns.</param>
+/// <param name="settings">The loop's settings, with a learning rate.</param>
+/// <param name="order">Batches by step.</param>
+/// <param name="validation">Examples for validation; may be empty.</param>
+/// <param name="folder">Where checkpoints go.</param>
+/// <param name="clock">Measures seconds.</param>
+/// <param name="tell">Told of every event.</param>
+public sealed class TrainingRun(
+    CausalModel model,
+    IReadOnlyList<Trainable> trainables,
+    TrainingConfig settings,
+    BatchOrder order,
+    IReadOnlyList<Example> validation,
+    RunFolder folder,
+    TimeProvider clock,
+    Action<RunEvent> tell) : IDisposable
+{
+    // Validation keeps no graph, so its batches may be larger than those of training.
+    private const int ValidationBatchTokens = 8192;
+
+    private readonly Trainer _trainer = new(model, trainables, settings, RateOf(settings, order));
+    private TrainingState _state = new();
+
+    /// <summary>Called before each step with its number, for what changes by step (dropout).</summary>
+    public Action<int>? BeforeStep { get; init; }
+
+    /// <summary>Where the training stands.</summary>
+    public TrainingState State => _state;
+
+    private string Best => Path.Combine(folder.Checkpoints, "best");
+
+    /// <summary>The schedule that these settings describe.</summary>
+    public static LearningRate RateOf(TrainingConfig settings, BatchOrder order) => new(
+        settings.LearningRate ?? throw new ArgumentException("A learning rate must have been chosen.", nameof(settings)),
+        settings.Schedule, (int)Math.Round(order.TotalSteps * settings.WarmupShare), order.TotalSteps);
+
+    /// <summary>Goes on from a checkpoint.</summary>
+    public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, _trainer);
+
+    /// <summary>Trains to the end, or until <paramref name="stop"/> is asked for; then the best state is put back.</summary>
+    public TrainingEnd Go(CancellationToken stop)
+    {
+        if (_state.Step == 0 && validation.Count > 0)
+            Validate();
+        while (_state.Step < order.TotalSteps)
+        {
+            if (stop.IsCancellationRequested)
+            {
+                Save();
+                return TrainingEnd.Interrupted;
+            }
+
+            Step();
+            bool isLast = _state.Step == order.TotalSteps;
+            bool validates = validation.Count > 0 && (isLast || _state.Step % (settings.ValidateEvery ?? order.StepsPerEpoch) == 0);
+            if (validates)
+                Validate();
+            bool isStuck = settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
+            if (isLast || isStuck || _state.Step % (settings.SaveEvery ?? settings.ValidateEvery ?? order.StepsPerEpoch) == 0)
+                Save();
+            if (isStuck)
+            {
+                PutBestBack();
+                return TrainingEnd.StoppedEarly;
+            }
+        }
+
+        PutBestBack();
+        return TrainingEnd.Completed;
+    }
+
+    /// <summary>Frees the optimizer's state.</summary>
+    public void Dispose() => _trainer.Dispose();
+
+    private void Step()
+    {
+        long start = clock.GetTimestamp();
+        BeforeStep?.Invoke(_state.Step);
+        var report = _trainer.TakeStep(order.At(_state.Step));
+        double seconds = clock.GetElapsedTime(start).TotalSeconds;
+        _state = _state with { Step = report.Step, Seconds = _state.Seconds + seconds, Tokens = _state.Tokens + report.Tokens };
+        tell(new RunEvent.Step(report.Step, report.Loss, report.GradientNorm, report.LearningRate, report.Tokens, seconds, report.Tokens / seconds));
+    }
+
+    private void Validate()
+    {
+        double loss = BatchLoss.Mean(model, validation, ValidationBatchTokens);
+        bool isBest = _state.BestLoss is not { } best || loss < best;
+        _state = isBest
+            ? _state with { BestLoss = loss, BestStep = _state.Step, ValidationsWithoutGain = 0 }
+            : _state with { ValidationsWithoutGain = _state.ValidationsWithoutGain + 1 };
+        if (isBest)
+        {
+            Directory.CreateDirectory(folder.Checkpoints);
+            TrainingCheckpoint.SaveBest(Best, trainables);
+        }
+
+        tell(new RunEvent.Validation(_state.Step, loss, isBest));
+    }
+
+    private void Save()
+    {
+        string path = folder.CheckpointAt(_state.Step);
+        // Told first: the log on disk then always reaches as far as the newest checkpoint.
+        tell(new RunEvent.Checkpoint(_state.Step, Path.GetFileName(path)));
+        Directory.CreateDirectory(folder.Checkpoints);
+        TrainingCheckpoint.Save(path, _trainer, _state);
+        // The newest is enough: it is complete before an older one goes.
+        foreach (var (step, older) in folder.SavedCheckpoints())
+        {
+            if (step != _state.Step)
+                Directory.Delete(older, recursive: true);
+        }
+    }
+
+    private void PutBestBack()
+    {
+        if (_state.BestLoss is not null && _state.BestStep != _state.Step)
+            TrainingCheckpoint.LoadWeights(Best, trainables);
+    }
+}
