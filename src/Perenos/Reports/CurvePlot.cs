@@ -33,15 +33,9 @@ internal static partial class CurvePlot
             return null;
 
         using var plot = Themed(theme, "nats per learnt token");
-        foreach (var (name, points) in contrasts)
-        {
-            var line = AddLine(plot, Thin(Smooth(points)), theme.Third, 1.8f, name);
-            line.LinePattern = LinePattern.Dashed;
-        }
-
         if (training.Count > 0)
         {
-            AddLine(plot, Thin(training), theme.First.WithAlpha(.35), 1, training.Count > 2 ? "training, each step" : "training");
+            AddLine(plot, Thin(training), theme.First.WithAlpha(.5), 1, training.Count > 2 ? "training, each step" : "training");
             if (training.Count > 2)
                 AddLine(plot, Thin(Smooth(training)), theme.First, 2.4f, "training, smoothed");
         }
@@ -51,6 +45,12 @@ internal static partial class CurvePlot
             var line = AddLine(plot, Thin(validation), theme.Second, 2, "validation");
             line.MarkerShape = MarkerShape.FilledCircle;
             line.MarkerSize = validation.Count <= 40 ? 6 : 0;
+        }
+
+        foreach (var (name, points) in contrasts)
+        {
+            var line = AddLine(plot, Thin(Smooth(points)), theme.Third, 1.8f, name);
+            line.LinePattern = LinePattern.Dashed;
         }
 
         plot.ShowLegend(Alignment.UpperRight);
@@ -69,20 +69,38 @@ internal static partial class CurvePlot
         return Svg(plot, theme, "rate", "Learning rate over optimizer steps");
     }
 
-    /// <summary>Moving average that forgets exponentially over a twentieth of the curve, corrected for its start.</summary>
-    internal static List<CurvePoint> Smooth(IReadOnlyList<CurvePoint> points)
+    /// <summary>
+    /// Straight lines fitted to the neighbourhood of each point (a fifteenth of the curve), taken at that point. Unlike a running
+    /// average it does not lag behind a steep start, which would make training look worse than validation.
+    /// </summary>
+    internal static List<CurvePoint> Smooth(IReadOnlyList<CurvePoint> raw)
     {
-        double keep = 1 - (1 / Math.Max(1.0, points.Count / 20.0));
-        double sum = 0, weight = 0;
+        var points = Means(raw);
+        int half = Math.Max(1, points.Count / 30);
         var smooth = new List<CurvePoint>(points.Count);
-        foreach (var (step, value) in points)
+        for (int i = 0; i < points.Count; i++)
         {
-            sum = (keep * sum) + value;
-            weight = (keep * weight) + 1;
-            smooth.Add(new CurvePoint(step, sum / weight));
+            double count = 0, sumX = 0, sumXX = 0, sumY = 0, sumXY = 0;
+            for (int j = Math.Max(0, i - half); j <= Math.Min(points.Count - 1, i + half); j++)
+            {
+                double x = j - i;
+                (count, sumX, sumXX) = (count + 1, sumX + x, sumXX + (x * x));
+                (sumY, sumXY) = (sumY + points[j].Value, sumXY + (x * points[j].Value));
+            }
+
+            double spread = (count * sumXX) - (sumX * sumX);
+            double value = spread > 0 ? ((sumXX * sumY) - (sumX * sumXY)) / spread : sumY / count;
+            smooth.Add(new CurvePoint(points[i].Step, value));
         }
 
         return smooth;
+    }
+
+    // Neighbours averaged until the fit above, whose work grows with the square, is cheap.
+    private static IReadOnlyList<CurvePoint> Means(IReadOnlyList<CurvePoint> points)
+    {
+        int size = (points.Count + (2 * MostPoints) - 1) / (2 * MostPoints);
+        return size <= 1 ? points : [.. points.Chunk(size).Select(part => new CurvePoint(part[part.Length / 2].Step, part.Average(point => point.Value)))];
     }
 
     /// <summary>At most about <see cref="MostPoints"/> points; of each bucket the lowest and the highest stay, so that spikes do.</summary>

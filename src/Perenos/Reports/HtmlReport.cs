@@ -242,13 +242,13 @@ public static class HtmlReport
     private static void Samples(HtmlWriter page, IReadOnlyList<ReportSample> samples)
     {
         if (samples.Any(sample => sample.Reference is not null))
-            page.Line($"<p class=\"note\">Words that differ from the reference are <mark>underlined</mark>.</p>");
+            page.Line($"<p class=\"note\"><mark>Underlined</mark> are words that the reference lacks and, in the reference, words that the last answer lacks.</p>");
         foreach (var sample in samples)
         {
             page.Line($"<div class=\"sample\">");
             page.Line($"<div><h4>source</h4><p>{sample.Source}</p></div>");
             if (sample.Reference is not null)
-                page.Line($"<div><h4>reference</h4><p>{sample.Reference}</p></div>");
+                page.Line($"<div><h4>reference</h4><p>{Marked(sample.Reference, sample.After)}</p></div>");
             if (sample.Before is not null)
                 page.Line($"<div><h4>before</h4><p>{Marked(sample.Before, sample.Reference)}</p></div>");
             if (sample.After is not null)

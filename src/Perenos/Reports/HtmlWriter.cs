@@ -17,12 +17,8 @@ internal sealed class HtmlWriter
 
     public void Line([InterpolatedStringHandlerArgument("")] ref Handler markup) => _text.Append('\n');
 
-    public void Add([InterpolatedStringHandlerArgument("")] ref Handler markup)
-    {
-        // The handler has written it.
-    }
-
-    public void Add(Html markup) => _text.Append(markup.Markup);
+    // The handler has written it already.
+    public HtmlWriter Add([InterpolatedStringHandlerArgument("")] ref Handler markup) => this;
 
     public override string ToString() => _text.ToString();
 

@@ -78,6 +78,7 @@ internal static class ReportStyle
         .token.learnt { background: var(--learnt); border-color: var(--learnt-rule); color: var(--ink); }
 
         .sample { display: grid; grid-template-columns: 1fr 1fr; gap: .9rem 2rem; padding: 1.1rem 0; border-bottom: 1px solid var(--rule); }
+        .sample:last-child { border-bottom: 0; padding-bottom: 0; }
         .sample p { margin: 0; white-space: pre-line; min-width: 0; }
         .sample div { min-width: 0; }
         mark { background: none; color: inherit; text-decoration: underline; text-decoration-color: var(--mark); text-decoration-thickness: 2px; text-underline-offset: 3px; }
@@ -92,8 +93,9 @@ internal static class ReportStyle
           h1 { font-size: 1.6rem; } .lede { font-size: 1.1rem; }
           dl div { grid-template-columns: 1fr; gap: 0; }
           .sample { grid-template-columns: 1fr; }
-          th, td { padding-left: .9rem; }
-          .results td { min-width: 6.5rem; }
+          th, td { padding-left: .6rem; }
+          .results { font-size: .93rem; } .results td { min-width: 0; }
+          .results .interval, .results .way { font-size: .76rem; }
         }
         @media print {
           :root {

@@ -98,7 +98,7 @@ internal static class MadeUpReport
         var (loss, rate, validation, scratch) = (new List<CurvePoint>(), new List<CurvePoint>(), new List<CurvePoint>(), new List<CurvePoint>());
         for (int step = 1; step <= 400; step++)
         {
-            loss.Add(new CurvePoint(step, (4.2 * Math.Exp(-step / 45.0)) + 0.06 + (0.25 * Math.Exp(-step / 150.0) * random.NextDouble())));
+            loss.Add(new CurvePoint(step, (4.2 * Math.Exp(-step / 45.0)) + 0.06 + (0.9 * Math.Exp(-step / 120.0) * (random.NextDouble() - 0.3))));
             scratch.Add(new CurvePoint(step, (7.5 * Math.Exp(-step / 110.0)) + 0.5 + (0.3 * random.NextDouble())));
             rate.Add(new CurvePoint(step, step <= 20 ? 3e-3 * step / 20 : 1.5e-3 * (1 + Math.Cos(Math.PI * (step - 20) / 380))));
             if (step % 40 == 0)
