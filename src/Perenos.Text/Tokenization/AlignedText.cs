@@ -84,24 +84,61 @@ internal sealed class AlignedText
         return edit.Done();
     }
 
-    /// <summary>Replaces each code point by zero or more others, which share its place.</summary>
+    /// <summary>Replaces each code point by zero or more others, which share its place; null leaves it.</summary>
     public AlignedText Map(Func<int, string?> replacement)
     {
         var edit = new Edit(this, Text.Length);
         for (int index = 0; index < Text.Length;)
         {
-            int width = char.IsHighSurrogate(Text[index]) && index + 1 < Text.Length ? 2 : 1;
-            int codePoint = width == 2 ? char.ConvertToUtf32(Text[index], Text[index + 1]) : Text[index];
-            string? other = replacement(codePoint);
+            int end = After(index);
+            string? other = replacement(char.ConvertToUtf32(Text, index));
             if (other is null)
-                edit.Keep(index, index + width);
+                edit.Keep(index, end);
             else
                 edit.Insert(other, index);
-            index += width;
+            index = end;
         }
 
         return edit.Done();
     }
+
+    /// <summary>Keeps the code points that <paramref name="keep"/> likes.</summary>
+    public AlignedText Filter(Func<int, bool> keep)
+    {
+        var edit = new Edit(this, Text.Length);
+        for (int index = 0; index < Text.Length;)
+        {
+            int end = After(index);
+            if (keep(char.ConvertToUtf32(Text, index)))
+                edit.Keep(index, end);
+            index = end;
+        }
+
+        return edit.Done();
+    }
+
+    /// <summary>
+    /// A new text that is told code point by code point how it came from this one: 0 takes the place of the next old one, 1 is new
+    /// and shares the place of the one before, -n takes the next one's place and n more vanish. This is how the reference counts
+    /// (NormalizedString::transform), gaps included.
+    /// </summary>
+    public AlignedText Transform(IReadOnlyList<(int CodePoint, int Change)> changes)
+    {
+        var edit = new Edit(this, Text.Length);
+        int at = 0;
+        Span<char> units = stackalloc char[2];
+        foreach (var (codePoint, change) in changes)
+        {
+            int width = new Rune(codePoint).EncodeToUtf16(units);
+            edit.Insert(units[..width], Math.Min(change > 0 ? at - 1 : at, Text.Length - 1));
+            for (int taken = change > 0 ? 0 : 1 - change; taken > 0 && at < Text.Length; taken--)
+                at = After(at);
+        }
+
+        return edit.Done();
+    }
+
+    private int After(int index) => index + (char.IsHighSurrogate(Text[index]) ? 2 : 1);
 
     /// <summary>A text under construction from parts of another.</summary>
     internal sealed class Edit(AlignedText source, int capacity)

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using System.Text.Json;
 using Perenos.Runs;
 
 namespace Perenos.Text.Tokenization;
@@ -62,7 +61,19 @@ public static class BpeTrainer
         }
 
         var merges = new PairMerger(words, byteIds).Run(vocabulary, settings, progress);
-        return Tokenizer.Parse(Write(vocabulary, merges, settings), "the trained tokenizer");
+        var sections = new TokenizerSections
+        {
+            PreTokenizers = settings.SplitDigits
+                ? [TokenizerSections.Digits, TokenizerSections.ByteLevel]
+                : [TokenizerSections.ByteLevel],
+            Decoder = TokenizerSections.ByteLevel,
+            Options = new BpeOptions(),
+        };
+        return sections.Build(
+            "the trained tokenizer",
+            settings.SpecialTokens.Select((token, id) => TokenizerSections.Special(id, token)),
+            vocabulary.Select((token, id) => KeyValuePair.Create(token, id)),
+            merges.Select(merge => (vocabulary[merge.Left], vocabulary[merge.Right])));
     }
 
     private static Dictionary<string, long> CountWords(
@@ -97,45 +108,6 @@ public static class BpeTrainer
 
         progress?.Report(new BpeTrainerProgress("count", read, 0));
         return counts;
-    }
-
-    private static byte[] Write(List<string> vocabulary, List<(int Left, int Right)> merges, BpeTrainerSettings settings)
-    {
-        object byteLevel = new { type = "ByteLevel", add_prefix_space = false, trim_offsets = true, use_regex = true };
-        object digits = new { type = "Digits", individual_digits = true };
-        var added = settings.SpecialTokens.Select((token, id) => new
-        {
-            id,
-            content = token,
-            single_word = false,
-            lstrip = false,
-            rstrip = false,
-            normalized = false,
-            special = true,
-        });
-        var sections = new Dictionary<string, JsonElement>
-        {
-            ["added_tokens"] = JsonSerializer.SerializeToElement(added),
-            ["pre_tokenizer"] = JsonSerializer.SerializeToElement(
-                settings.SplitDigits ? new { type = "Sequence", pretokenizers = new[] { digits, byteLevel } } : byteLevel),
-            ["decoder"] = JsonSerializer.SerializeToElement(byteLevel),
-        };
-        var options = JsonSerializer.SerializeToElement(new
-        {
-            type = "BPE",
-            dropout = (double?)null,
-            unk_token = (string?)null,
-            continuing_subword_prefix = (string?)null,
-            end_of_word_suffix = (string?)null,
-            fuse_unk = false,
-            byte_fallback = false,
-            ignore_merges = false,
-        });
-        return TokenizerWriter.Write(
-            sections,
-            options.EnumerateObject().ToDictionary(option => option.Name, option => option.Value),
-            vocabulary.Select((token, id) => KeyValuePair.Create(token, id)),
-            merges.Select(merge => (vocabulary[merge.Left], vocabulary[merge.Right])));
     }
 
     /// <summary>The words as symbols, the counts of all pairs, and the words where each pair occurs.</summary>

@@ -63,6 +63,15 @@ internal readonly record struct ComponentSpec(JsonElement Json, string Path, str
         ? number
         : throw Error("a whole number from 0 on was expected.");
 
+    /// <summary>Bytes in base 64.</summary>
+    public byte[] Bytes(string name)
+    {
+        var value = At(name);
+        return value.Json.ValueKind == JsonValueKind.String && value.Json.TryGetBytesFromBase64(out byte[]? bytes)
+            ? bytes
+            : throw value.Error("text in base 64 was expected.");
+    }
+
     public List<ComponentSpec> Items(string name)
     {
         var list = At(name);

@@ -69,6 +69,33 @@ public sealed class Tokenizer
     /// <exception cref="PerenosException">It is malformed, or names a component that is not known.</exception>
     public static Tokenizer Parse(ReadOnlySpan<byte> json, string name) => new(TokenizerReader.Read(json, name), name);
 
+    /// <summary>Reads the files that GPT-2's tokenizer came as: encoder.json (vocab.json) and vocab.bpe (merges.txt).</summary>
+    /// <exception cref="PerenosException">A file is missing or malformed.</exception>
+    public static Tokenizer LoadGpt2(string vocabularyPath, string mergesPath) => Gpt2Files.Load(vocabularyPath, mergesPath);
+
+    /// <summary>Builds the tokenizer that the metadata of a GGUF file describes (the keys tokenizer.ggml.*).</summary>
+    /// <param name="model">tokenizer.ggml.model: "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).</param>
+    /// <param name="pre">tokenizer.ggml.pre, the name of the word pattern of byte-level BPE.</param>
+    /// <param name="tokens">All tokens by id.</param>
+    /// <param name="merges">Pairs with a blank between; needed by "gpt2".</param>
+    /// <param name="scores">Scores by id; needed by "llama".</param>
+    /// <param name="tokenTypes">Types by id: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.</param>
+    /// <param name="beginId">The token that a "llama" tokenizer puts before a text, if any.</param>
+    /// <exception cref="PerenosException">The lists do not fit together, or a kind or pattern is not known.</exception>
+    public static Tokenizer FromGguf(
+        string model,
+        string? pre,
+        IReadOnlyList<string> tokens,
+        IReadOnlyList<string>? merges,
+        IReadOnlyList<float>? scores,
+        IReadOnlyList<int> tokenTypes,
+        int? beginId)
+    {
+        ArgumentNullException.ThrowIfNull(tokens);
+        ArgumentNullException.ThrowIfNull(tokenTypes);
+        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, beginId);
+    }
+
     /// <summary>The ids of a text.</summary>
     /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
     /// <param name="addSpecialTokens">Whether the post-processor puts its tokens around the text.</param>
@@ -148,7 +175,7 @@ public sealed class Tokenizer
         return TokenizerWriter.Write(
             _parts.Sections,
             _parts.ModelOptions,
-            vocabulary.InOrder,
+            _parts.Model is UnigramModel ? null : vocabulary.InOrder, // a unigram model's list is among its options
             _parts.Model is BpeModel
                 ? _parts.Merges.Select(merge => (vocabulary.TokenOf(merge.Left)!, vocabulary.TokenOf(merge.Right)!))
                 : null);
@@ -250,7 +277,7 @@ public sealed class Tokenizer
             {
                 Add(
                     token.Id,
-                    _parts.Model.Vocabulary.TokenOf(token.Id) ?? "",
+                    token.Text ?? _parts.Model.Vocabulary.TokenOf(token.Id) ?? "",
                     token.Start < token.End ? text.Original(units[token.Start], units[token.End - 1] + 1) : text.Original(0, 0),
                     index);
             }

@@ -5,13 +5,25 @@ namespace Perenos.Text.Tokenization;
 /// <summary>Builds the parts of a tokenizer.json by their "type". Defaults are those of the reference's deserializer.</summary>
 internal static class TokenizerComponents
 {
+    private static readonly CodePointPattern Blanks = new(CharacterClasses.IsWhiteSpace);
+    private static readonly CodePointPattern Punctuation = new(CharacterClasses.IsPunctuation);
+
     private static readonly Dictionary<string, Func<ComponentSpec, PreTokenizer>> PreTokenizers = new()
     {
+        ["BertPreTokenizer"] = static _ => new PreTokenizerSequence([
+            new PatternSplitter(Blanks, SplitBehavior.Removed), new PatternSplitter(Punctuation, SplitBehavior.Isolated)]),
         ["ByteLevel"] = static spec => new ByteLevelPreTokenizer(spec.Flag("add_prefix_space", true), spec.Flag("use_regex", true)),
+        ["CharDelimiterSplit"] = static spec => new PatternSplitter(new LiteralPattern(spec.Text("delimiter")), SplitBehavior.Removed),
         ["Digits"] = static spec => new DigitSplitter(spec.Flag("individual_digits", false)),
         ["FixedLength"] = static spec => new FixedLengthSplitter(Math.Max(1, spec.Number("length", 5))),
+        ["Metaspace"] = static spec => new MetaspacePreTokenizer(spec.Text("replacement"), Scheme(spec), spec.Flag("split", true)),
+        ["Punctuation"] = static spec => new PatternSplitter(
+            Punctuation, spec.Has("behavior") ? Behavior(spec) : SplitBehavior.Isolated),
         ["Split"] = static spec => new PatternSplitter(Pattern(spec.At("pattern")), Behavior(spec), spec.Flag("invert", false)),
         ["Sequence"] = static spec => new PreTokenizerSequence(spec.Items("pretokenizers").ConvertAll(PreTokenizer)),
+        ["UnicodeScripts"] = static _ => new ScriptSplitter(),
+        ["Whitespace"] = static _ => new WhitespaceSplitter(),
+        ["WhitespaceSplit"] = static _ => new PatternSplitter(Blanks, SplitBehavior.Removed),
     };
 
     private static readonly Dictionary<string, Func<ComponentSpec, PostProcessor>> PostProcessors = new()
@@ -26,11 +38,39 @@ internal static class TokenizerComponents
 
     private static readonly Dictionary<string, Func<ComponentSpec, TokenDecoder>> Decoders = new()
     {
+        ["BPEDecoder"] = static spec => new BpeDecoder(spec.TextOrNull("suffix") ?? "</w>"),
+        ["ByteFallback"] = static _ => new ByteFallbackDecoder(),
         ["ByteLevel"] = static _ => new ByteLevelDecoder(),
+        ["CTC"] = static spec => new CtcDecoder(spec.Text("pad_token"), spec.Text("word_delimiter_token"), spec.Flag("cleanup", true)),
+        ["Fuse"] = static _ => new FuseDecoder(),
+        ["Metaspace"] = static spec => new MetaspaceDecoder(spec.Text("replacement"), Scheme(spec)),
+        ["Replace"] = static spec => new ReplaceDecoder(Pattern(spec.At("pattern")), spec.Text("content")),
         ["Sequence"] = static spec => new DecoderSequence(spec.Items("decoders").ConvertAll(Decoder)),
+        ["Strip"] = static spec => new StripDecoder(spec.Text("content"), spec.Number("start"), spec.Number("stop")),
+        ["WordPiece"] = static spec => new WordPieceDecoder(spec.Text("prefix"), spec.Flag("cleanup", true)),
     };
 
-    private static readonly Dictionary<string, Func<ComponentSpec, Normalizer>> Normalizers = [];
+    private static readonly Dictionary<string, Func<ComponentSpec, Normalizer>> Normalizers = new()
+    {
+        ["BertNormalizer"] = static spec => new BertNormalizer(
+            spec.Flag("clean_text", true),
+            spec.Flag("handle_chinese_chars", true),
+            spec.Has("strip_accents") ? spec.Flag("strip_accents", false) : null,
+            spec.Flag("lowercase", true)),
+        ["ByteLevel"] = static _ => new ByteLevelNormalizer(),
+        ["Lowercase"] = static _ => new LowercaseNormalizer(),
+        ["NFC"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfc),
+        ["NFD"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfd),
+        ["NFKC"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkc),
+        ["NFKD"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkd),
+        ["Nmt"] = static _ => new NmtNormalizer(),
+        ["Precompiled"] = static spec => new PrecompiledNormalizer(spec.Bytes("precompiled_charsmap")),
+        ["Prepend"] = static spec => new PrependNormalizer(spec.Text("prepend")),
+        ["Replace"] = static spec => new ReplaceNormalizer(Pattern(spec.At("pattern")), spec.Text("content")),
+        ["Sequence"] = static spec => new NormalizerSequence(spec.Items("normalizers").ConvertAll(Normalizer)),
+        ["Strip"] = static spec => new StripNormalizer(spec.Flag("strip_left", true), spec.Flag("strip_right", true)),
+        ["StripAccents"] = static _ => new FilterNormalizer(static codePoint => !CharacterClasses.IsMark(codePoint)),
+    };
 
     public static PreTokenizer PreTokenizer(ComponentSpec spec) => Build(spec, "pre-tokenizer", PreTokenizers);
 
@@ -55,7 +95,27 @@ internal static class TokenizerComponents
         string expression = spec.Text("Regex");
         if (expression == Gpt2Words.Pattern)
             return new Gpt2Pattern();
-        throw spec.Error($"the expression {expression} is not known.");
+        try
+        {
+            return new RegexPattern(expression);
+        }
+        catch (RegexSyntaxException error)
+        {
+            throw spec.Error($"the expression {expression} cannot be used: {error.Message}.");
+        }
+    }
+
+    private static PrependScheme Scheme(ComponentSpec spec)
+    {
+        // Files from before prepend_scheme have add_prefix_space.
+        string name = spec.TextOrNull("prepend_scheme") ?? (spec.Flag("add_prefix_space", true) ? "always" : "never");
+        return name switch
+        {
+            "always" => PrependScheme.Always,
+            "first" => PrependScheme.First,
+            "never" => PrependScheme.Never,
+            _ => throw spec.Error($"there is no prepend_scheme \"{name}\"."),
+        };
     }
 
     private static SplitBehavior Behavior(ComponentSpec spec)

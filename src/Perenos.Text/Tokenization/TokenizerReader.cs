@@ -117,7 +117,7 @@ internal ref struct TokenizerReader
             }
             else
             {
-                _options[name] = Element();
+                _options[name] = Element(); // the vocabulary of a unigram model too: it is a list
             }
         }
 
@@ -206,10 +206,14 @@ internal ref struct TokenizerReader
         var spec = Spec("$.model", _options);
         // Old files name no type: the reference takes those with merges for BPE.
         string type = _options.ContainsKey("type") ? spec.Type : "BPE";
-        if (type != "BPE")
-            throw spec.Unknown("model", ["BPE"]);
+        if (type == "Unigram")
+            return BuildUnigram(spec);
+        if (type is not ("BPE" or "WordLevel" or "WordPiece"))
+            throw spec.Unknown("model", ["BPE", "Unigram", "WordLevel", "WordPiece"]);
         if (_tokens is null)
             throw spec.Error("\"vocab\" is missing.");
+        if (type != "BPE")
+            return BuildWordModel(spec, type, new Vocabulary(_tokens));
         if (spec.Has("dropout") && !(spec.At("dropout").Json is { ValueKind: JsonValueKind.Number } dropout && dropout.GetDouble() == 0))
             throw spec.Error("\"dropout\" would make every encoding random.", "Set it to null.");
         var vocabulary = new Vocabulary(_tokens);
@@ -225,6 +229,31 @@ internal ref struct TokenizerReader
             ByteFallback = spec.Flag("byte_fallback", false),
             IgnoreMerges = spec.Flag("ignore_merges", false),
         });
+    }
+
+    private static TokenModel BuildWordModel(ComponentSpec spec, string type, Vocabulary vocabulary)
+    {
+        string unknown = spec.TextOrNull("unk_token") ?? "[UNK]";
+        int id = vocabulary.IdOf(unknown);
+        if (id < 0)
+            throw spec.Error($"the unknown token \"{unknown}\" is not in the vocabulary.");
+        return type == "WordLevel"
+            ? new WordLevelModel(vocabulary, id)
+            : new WordPieceModel(
+                vocabulary, id, spec.TextOrNull("continuing_subword_prefix") ?? "##", spec.Number("max_input_chars_per_word", 100));
+    }
+
+    private static UnigramModel BuildUnigram(ComponentSpec spec)
+    {
+        var pieces = spec.Items("vocab").ConvertAll(static entry =>
+            entry.Json.ValueKind == JsonValueKind.Array && entry.Json.GetArrayLength() == 2
+                && entry.Json[0].ValueKind == JsonValueKind.String && entry.Json[1].ValueKind == JsonValueKind.Number
+                ? (entry.Json[0].GetString()!, entry.Json[1].GetDouble())
+                : throw entry.Error("a token and its score were expected."));
+        int unknown = spec.Number("unk_id", -1);
+        if (unknown >= pieces.Count)
+            throw spec.Error($"unk_id {unknown} is beyond the {pieces.Count} tokens.");
+        return new UnigramModel(pieces, unknown, spec.Flag("byte_fallback", false));
     }
 
     private readonly List<AddedToken> ReadAdded(Vocabulary vocabulary)

@@ -13,7 +13,7 @@ internal static class TokenizerWriter
     public static byte[] Write(
         IReadOnlyDictionary<string, JsonElement> sections,
         IReadOnlyDictionary<string, JsonElement> modelOptions,
-        IEnumerable<KeyValuePair<string, int>> vocabulary,
+        IEnumerable<KeyValuePair<string, int>>? vocabulary,
         IEnumerable<(string Left, string Right)>? merges)
     {
         var buffer = new ArrayBufferWriter<byte>();
@@ -40,10 +40,14 @@ internal static class TokenizerWriter
             value.WriteTo(json);
         }
 
-        json.WriteStartObject("vocab");
-        foreach (var (token, id) in vocabulary)
-            json.WriteNumber(token, id);
-        json.WriteEndObject();
+        if (vocabulary is not null)
+        {
+            json.WriteStartObject("vocab");
+            foreach (var (token, id) in vocabulary)
+                json.WriteNumber(token, id);
+            json.WriteEndObject();
+        }
+
         if (merges is not null)
         {
             json.WriteStartArray("merges");

@@ -1,0 +1,159 @@
+using Perenos.Runs;
+
+namespace Perenos.Text.Tokenization;
+
+/// <summary>
+/// Tokenizers from the metadata of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, tokenizer.ggml.*). The
+/// word pattern is only named there, by tokenizer.ggml.pre; what each name means is in
+/// https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp.
+/// </summary>
+internal static class GgufTokenizer
+{
+    private const int UnknownType = 2, ControlType = 3, UserDefinedType = 4;
+
+    private const string Llama3Pattern =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+    private const string Qwen2Pattern =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+    private static readonly Dictionary<string, (object[] Steps, bool Nfc, bool IgnoreMerges)> Known = new()
+    {
+        ["gpt-2"] = ([TokenizerSections.ByteLevel], false, false),
+        ["mpt"] = ([TokenizerSections.ByteLevel], false, false),
+        ["olmo"] = ([TokenizerSections.ByteLevel], false, false),
+        ["jais"] = ([TokenizerSections.ByteLevel], false, false),
+        ["smollm"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["starcoder"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["refact"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["command-r"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["codeshell"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["exaone"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
+        ["llama-bpe"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, true),
+        ["dbrx"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, false),
+        ["smaug-bpe"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, true),
+        ["qwen2"] = ([Split(Qwen2Pattern), TokenizerSections.ByteLevelOnly], true, false),
+        ["stablelm2"] = ([Split(Qwen2Pattern), TokenizerSections.ByteLevelOnly], false, false),
+    };
+
+    public static Tokenizer Build(
+        string model,
+        string? pre,
+        IReadOnlyList<string> tokens,
+        IReadOnlyList<string>? merges,
+        IReadOnlyList<float>? scores,
+        IReadOnlyList<int> tokenTypes,
+        int? beginId)
+    {
+        if (tokenTypes.Count != tokens.Count)
+        {
+            throw new PerenosException(
+                $"The GGUF file has {tokens.Count} tokens but {tokenTypes.Count} token types.", "Convert the model to GGUF again.");
+        }
+
+        var vocabulary = tokens.Select((token, id) => KeyValuePair.Create(token, id)).DistinctBy(entry => entry.Key);
+        var added = Enumerable.Range(0, tokens.Count)
+            .Where(id => tokens[id].Length > 0 && tokenTypes[id] is UnknownType or ControlType or UserDefinedType)
+            .DistinctBy(id => tokens[id])
+            .Select(id => TokenizerSections.Added(id, tokens[id], special: tokenTypes[id] != UserDefinedType, normalized: false));
+        object? template = beginId is { } begin && begin >= 0 && begin < tokens.Count
+            ? TokenizerSections.StartTemplate(begin, tokens[begin])
+            : null;
+        return model switch
+        {
+            "gpt2" => ByteLevel(pre ?? "gpt-2").Build("the tokenizer of the GGUF file", added, vocabulary, Pairs(merges)),
+            "llama" => SentencePiece(tokens, tokenTypes, template).Build(
+                "the tokenizer of the GGUF file", added, vocabulary, merges is null ? PairsByScore(tokens, scores) : Pairs(merges)),
+            _ => throw new PerenosException(
+                $"The GGUF file has a tokenizer of the kind \"{model}\".", "Known are gpt2 and llama; else pass a tokenizer.json."),
+        };
+    }
+
+    // As converters have it, no begin token is put before byte-level text: add_special_tokens changes nothing.
+    private static TokenizerSections ByteLevel(string pre)
+    {
+        if (!Known.TryGetValue(pre, out var known))
+        {
+            throw new PerenosException(
+                $"The GGUF file names the word pattern \"{pre}\", which is not known.",
+                $"Pass the model's tokenizer.json. Known are {string.Join(", ", Known.Keys.Order(StringComparer.Ordinal))}.");
+        }
+
+        return new TokenizerSections
+        {
+            Normalizer = known.Nfc ? new { type = "NFC" } : null,
+            PreTokenizers = known.Steps,
+            Decoder = TokenizerSections.ByteLevel,
+            Options = new BpeOptions { IgnoreMerges = known.IgnoreMerges },
+        };
+    }
+
+    private static TokenizerSections SentencePiece(IReadOnlyList<string> tokens, IReadOnlyList<int> tokenTypes, object? template)
+    {
+        int unknown = Enumerable.Range(0, tokens.Count).FirstOrDefault(id => tokenTypes[id] == UnknownType, -1);
+        object blank = new { String = " " }, mark = new { String = "\u2581" };
+        return new TokenizerSections
+        {
+            Normalizer = new
+            {
+                type = "Sequence",
+                normalizers = new object[]
+                {
+                    new { type = "Prepend", prepend = "\u2581" }, new { type = "Replace", pattern = blank, content = "\u2581" },
+                },
+            },
+            PostProcessor = template,
+            Decoder = new
+            {
+                type = "Sequence",
+                decoders = new object[]
+                {
+                    new { type = "Replace", pattern = mark, content = " " }, new { type = "ByteFallback" }, new { type = "Fuse" },
+                    new { type = "Strip", content = " ", start = 1, stop = 0 },
+                },
+            },
+            Options = new BpeOptions { UnknownToken = unknown < 0 ? null : tokens[unknown], FuseUnknown = true, ByteFallback = true },
+        };
+    }
+
+    private static object Split(string pattern) =>
+        new { type = "Split", pattern = new { Regex = pattern }, behavior = "Isolated", invert = false };
+
+    private static IEnumerable<(string Left, string Right)> Pairs(IReadOnlyList<string>? merges) =>
+        (merges ?? throw new PerenosException("The GGUF file has no tokenizer.ggml.merges.", "Convert the model to GGUF again."))
+        .Select((merge, rank) => merge.IndexOf(' ', 1) is > 0 and var cut // a token may begin with a blank
+            ? (merge[..cut], merge[(cut + 1)..])
+            : throw new PerenosException($"Merge {rank} of the GGUF file is not two tokens.", "Convert the model to GGUF again."));
+
+    // A SentencePiece vocabulary has no merges: two neighbours join if that gives a token, the best score first
+    // (https://github.com/google/sentencepiece/blob/master/src/bpe_model.cc).
+    private static IEnumerable<(string Left, string Right)> PairsByScore(IReadOnlyList<string> tokens, IReadOnlyList<float>? scores)
+    {
+        if (scores is null || scores.Count != tokens.Count)
+        {
+            throw new PerenosException(
+                $"The GGUF file has {tokens.Count} tokens but {scores?.Count ?? 0} scores.", "Convert the model to GGUF again.");
+        }
+
+        var ids = new Dictionary<string, int>();
+        for (int id = 0; id < tokens.Count; id++)
+            ids.TryAdd(tokens[id], id);
+        var lookup = ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        var pairs = new List<(float Score, int Left, int Right)>();
+        for (int id = 0; id < tokens.Count; id++)
+        {
+            string token = tokens[id];
+            for (int cut = 1; cut < Math.Min(token.Length, 512); cut++)
+            {
+                if (!char.IsLowSurrogate(token[cut]) && lookup.TryGetValue(token.AsSpan(0, cut), out int left)
+                    && lookup.TryGetValue(token.AsSpan(cut), out int right))
+                {
+                    pairs.Add((scores[id], left, right));
+                }
+            }
+        }
+
+        return pairs.OrderByDescending(static pair => pair.Score).ThenBy(static pair => pair.Left).ThenBy(static pair => pair.Right)
+            .Select(pair => (tokens[pair.Left], tokens[pair.Right]));
+    }
+}
