@@ -1,0 +1,84 @@
+using System.Text.Json;
+using Perenos.Checkpoints;
+using Perenos.Testing;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Perenos.Tests.Checkpoints;
+
+/// <summary>Blocks that llama.cpp wrote, and what it and gguf-py read from them. Equal bits are demanded.</summary>
+public sealed class QuantisationTests
+{
+    [Fact]
+    public void Every_quantisation_is_read_bit_for_bit_as_the_reference_reads_it()
+    {
+        string folder = Shared.ParityOrSkip("gguf");
+        using var table = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "quants.json")));
+        using var file = SafetensorsFile.Open(Path.Combine(folder, "quants.safetensors"));
+        int compared = 0;
+        var wrong = new List<string>();
+        foreach (var entry in table.RootElement.EnumerateObject())
+        {
+            var type = GgmlType.Find(entry.Value.GetProperty("ggml_type_id").GetUInt32());
+            Assert.NotNull(type);
+            Assert.Equal(entry.Name, type.Name);
+            Assert.Equal(entry.Value.GetProperty("block_size").GetInt32(), type.BlockSize);
+            Assert.Equal(entry.Value.GetProperty("block_bytes").GetInt32(), type.BlockBytes);
+            foreach (string kind in new[] { "", "random_" })
+            {
+                if (!file.Tensors.ContainsKey($"{type.Name}.{kind}raw"))
+                    continue;
+                using var scope = NewDisposeScope();
+                int[] actual = Bits(Decoded(type, file.Read($"{type.Name}.{kind}raw")));
+                int[] expected = Bits(file.Read($"{type.Name}.{kind}dequant"));
+                Assert.Equal(expected.Length, actual.Length);
+                int different = actual.Zip(expected).Count(p => p.First != p.Second);
+                if (different > 0)
+                    wrong.Add($"{type.Name}.{kind}: {different} of {actual.Length}");
+                compared++;
+            }
+        }
+
+        Assert.Empty(wrong);
+        Assert.True(compared >= table.RootElement.EnumerateObject().Count(), $"only {compared} compared");
+    }
+
+    /// <summary>The vector paths are taken by what the processor has; each entry must give the same as plain arithmetic.</summary>
+    [Fact]
+    public void Scaling_rounds_the_product_and_the_sum_separately()
+    {
+        var random = new Random(7);
+        float[] values = new float[16];
+        sbyte[] quants = new sbyte[16];
+        for (int round = 0; round < 1_000; round++)
+        {
+            for (int i = 0; i < 16; i++)
+                quants[i] = (sbyte)random.Next(-128, 128);
+            float scale = (float)(random.NextDouble() - 0.5), offset = (float)(random.NextDouble() - 0.5);
+            QuantVectors.ScaleAdd(System.Runtime.Intrinsics.Vector128.Create(quants), scale, offset, values);
+            for (int i = 0; i < 16; i++)
+            {
+                float product = (float)((double)scale * quants[i]);
+                Assert.Equal((float)((double)product + offset), values[i]);
+            }
+        }
+    }
+
+    private static Tensor Decoded(GgmlType type, Tensor raw)
+    {
+        byte[] bytes = raw.bytes.ToArray();
+        if (type.Torch is { } native)
+        {
+            var tensor = empty([bytes.Length / type.BlockBytes], dtype: native);
+            bytes.CopyTo(tensor.bytes);
+            return tensor.to(torch.ScalarType.Float32);
+        }
+
+        float[] values = new float[bytes.Length / type.BlockBytes * type.BlockSize];
+        type.Decode(bytes, values);
+        return tensor(values);
+    }
+
+    private static int[] Bits(Tensor floats) => [.. floats.data<float>().ToArray().Select(BitConverter.SingleToInt32Bits)];
+}
