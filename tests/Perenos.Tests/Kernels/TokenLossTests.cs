@@ -98,8 +98,8 @@ public sealed class TokenLossTests
                 run(actual, targets, losses, null);
                 Assert.True(actual.equal(logits.to(type)).all().item<bool>(), "without a scale the logits stay");
                 run(actual, targets, losses, 0.5);
-                // Half a unit in the last place of a loss near 32.
-                Assert.InRange((losses.to(ScalarType.Float64) - expectedLosses).abs().max().item<double>(), 0, 2.5e-6);
+                // Half a unit in the last place of a loss near 40 (1.9e-6), and the single lane's long float32 sum.
+                Assert.InRange((losses.to(ScalarType.Float64) - expectedLosses).abs().max().item<double>(), 0, 3.5e-6);
                 Assert.InRange((actual.to(ScalarType.Float32) - expected.to(ScalarType.Float32)).abs().max().item<float>(), 0, tolerance);
             }
         }
