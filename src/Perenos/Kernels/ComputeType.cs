@@ -24,6 +24,10 @@ public static class ComputeType
     // bfloat16 costs precision: it must pay for it.
     private const double NeededGain = 1.2;
     private const double MillisecondsPerType = 50;
+    private const long ProbeRows = 16;
+
+    // Under 5 GFLOP/s on a CPU.
+    private const double HopelessSeconds = 0.25;
 
     // Far more than an entry needs; a larger file is not ours.
     private const long LargestCache = 64 * 1024;
@@ -52,7 +56,7 @@ public static class ComputeType
     internal static ComputeTypeChoice Choose(double float32, double bfloat16)
     {
         string rates = string.Create(
-            CultureInfo.InvariantCulture, $"float32 {float32:F0} and bfloat16 {bfloat16:F0} GFLOP/s measured on this device");
+            CultureInfo.InvariantCulture, $"float32 {float32:F1} and bfloat16 {bfloat16:F1} GFLOP/s measured on this device");
         return bfloat16 > NeededGain * float32
             ? new(ScalarType.BFloat16, float32, bfloat16, $"bfloat16: {rates}.")
             : new(ScalarType.Float32, float32, bfloat16, $"float32: {rates}.");
@@ -68,21 +72,28 @@ public static class ComputeType
         var (rows, width) = onCuda ? (4096L, 4096L) : (512L, 1024L);
         var left = full([rows, width], 0.5, dtype: type, device: device);
         var right = full([width, width], 0.25, dtype: type, device: device);
-        double Seconds()
+        double Seconds(Tensor factor)
         {
             var watch = Stopwatch.StartNew();
-            left.mm(right).Dispose();
+            factor.mm(right).Dispose();
             if (onCuda)
                 cuda.synchronize(device);
             return watch.Elapsed.TotalSeconds;
         }
 
-        // The first product starts threads and chooses kernels.
-        Seconds();
-        double best = Seconds();
+        double Flops(double count, double seconds) => 2.0 * count * width * width / seconds / 1e9;
+
+        // A few rows first: they start threads and choose kernels, and show a type that is only emulated without waiting for it.
+        var probe = left.narrow(0, 0, ProbeRows);
+        Seconds(probe);
+        double probed = Seconds(probe);
+        if (probed * rows / ProbeRows > HopelessSeconds)
+            return Flops(ProbeRows, probed);
+        Seconds(left);
+        double best = Seconds(left);
         for (var total = Stopwatch.StartNew(); total.Elapsed.TotalMilliseconds < MillisecondsPerType;)
-            best = Math.Min(best, Seconds());
-        return 2.0 * rows * width * width / best / 1e9;
+            best = Math.Min(best, Seconds(left));
+        return Flops(rows, best);
     }
 
     private static double RateOrZero(ScalarType type, Device device)
