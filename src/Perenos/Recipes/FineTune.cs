@@ -1,0 +1,189 @@
+using Perenos.Adapters;
+using Perenos.Evaluation;
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+using Perenos.Training;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Recipes;
+
+/// <summary>The main road: open, judge as it is, train, judge again, save, report. Pretraining is the same road from random weights.</summary>
+public static class FineTune
+{
+    private const string BeforeName = "before.json";
+
+    /// <summary>Runs a configuration in a fresh folder.</summary>
+    /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
+    public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
+    {
+        using var run = PreparedRun.Open(config);
+        ConfigFile.Write(folder.Config, run.Config);
+        RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
+        using var log = EventLog.Create(folder.Events);
+        return Continue(run, folder, checkpoint: null, log, listener, stop);
+    }
+
+    /// <summary>Goes on with an interrupted run from its newest checkpoint; bit for bit on the CPU.</summary>
+    /// <exception cref="PerenosException">The folder is damaged, or belongs to something else.</exception>
+    public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop)
+    {
+        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config));
+        var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
+        using var log = File.Exists(folder.Events) ? EventLog.Resume(folder.Events, step) : EventLog.Create(folder.Events);
+        return Continue(run, folder, checkpoint, log, listener, stop);
+    }
+
+    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop)
+    {
+        void Tell(RunEvent happened)
+        {
+            log.Append(happened);
+            listener.Event(happened);
+        }
+
+        long start = listener.Clock.GetTimestamp();
+        double? loss = null;
+        var training = new TrainingRun(run.Pretrained.Model, run.Trainables, run.Config.Training, run.Order, run.Data.Validation, folder, listener.Clock, happened =>
+        {
+            loss = happened is RunEvent.Step step ? step.Loss : loss;
+            Tell(happened);
+        })
+        { BeforeStep = step => run.Lora?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
+        using (training)
+        {
+            try
+            {
+                if (checkpoint is null)
+                    Announce(run, listener, Tell);
+                else
+                    training.Resume(checkpoint);
+
+                var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
+                var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
+                var end = training.Go(stop);
+                run.Lora?.DropFor(null);
+                if (end == TrainingEnd.Interrupted)
+                    return Interrupted(run, folder, training.State, loss, Tell, listener);
+                return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
+            }
+            catch (OperationCanceledException)
+            {
+                return Interrupted(run, folder, training.State, loss, Tell, listener);
+            }
+            catch (PerenosException problem)
+            {
+                Tell(new RunEvent.Failed(training.State.Step, problem.Message, problem.Hint));
+                Summarize(run, folder, RunStatus.Failed, training.State, loss, [], null, listener).Write(folder);
+                throw;
+            }
+        }
+    }
+
+    private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell)
+    {
+        tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
+        var (seconds, memory) = run.Rehearse(listener.Clock);
+        long tokens = (long)(run.Data.Labels.Tokens * Math.Min(run.Config.Training.Epochs, (double)run.Order.TotalSteps / run.Order.StepsPerEpoch));
+        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds));
+    }
+
+    // Judged once: a resumed run reads what the first process wrote.
+    private static Judgement Before(PreparedRun run, Examination examination, RunFolder folder, Action<RunEvent>? tell, RunListener listener, CancellationToken stop)
+    {
+        string path = Path.Combine(folder.Path, BeforeName);
+        if (tell is null && File.Exists(path))
+            return Judgement.Read(path);
+        var before = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        before.Write(path);
+        (tell ?? listener.Event)(new RunEvent.Evaluation("before", examination.Scores(before)));
+        return before;
+    }
+
+    private static RunResult Finish(
+        PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, long start,
+        Action<RunEvent> tell, RunListener listener, CancellationToken stop)
+    {
+        Save(run, folder);
+        var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        tell(new RunEvent.Evaluation("after", examination.Scores(after)));
+        var samples = Samples(examination, before, after);
+        foreach (var sample in samples)
+            tell(sample);
+        AtomicFile.WriteText(folder.Samples, string.Concat(samples.Select(sample => ConfigFile.ToTree<RunEvent>(sample).ToJsonString() + "\n")));
+        tell(new RunEvent.Finished(state.Step, listener.Clock.GetElapsedTime(start).TotalSeconds, PeakMemory.OfProcess()));
+
+        var changes = examination.Changes(before, after);
+        var events = EventLog.Read(folder.Events).ToList();
+        double? last = events.OfType<RunEvent.Step>().LastOrDefault()?.Loss;
+        var summary = Summarize(run, folder, RunStatus.Finished, state, last, examination.Scores(after),
+            changes.FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss), listener) with
+        {
+            FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
+            Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
+        };
+        summary.Write(folder);
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after };
+        result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
+        Reports.HtmlReport.Write(folder.Report, result.Report);
+        return result;
+    }
+
+    // What is judged afterwards is what was saved: full weights are first rounded to the type in which they are stored.
+    private static void Save(PreparedRun run, RunFolder folder)
+    {
+        if (run.Lora is not null)
+        {
+            PeftFolder.Save(folder.Adapter, run.Lora, run.Pretrained.Model.Parts, (LoraConfig)run.Config.Method, Path.GetFullPath(run.Pretrained.Location));
+            return;
+        }
+
+        run.Pretrained.Save(folder.Model);
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        foreach (var weight in run.Pretrained.Model.Parts.Weights.Values.Where(weight => weight.dtype != run.Pretrained.StoredType))
+            weight.copy_(weight.to(run.Pretrained.StoredType));
+    }
+
+    private static RunResult Interrupted(PreparedRun run, RunFolder folder, TrainingState state, double? loss, Action<RunEvent> tell, RunListener listener)
+    {
+        tell(new RunEvent.Interrupted(state.Step, folder.SavedCheckpoints() is [.., var newest] ? Path.GetFileName(newest.Path) : null));
+        var summary = Summarize(run, folder, RunStatus.Interrupted, state, loss, [], null, listener);
+        summary.Write(folder);
+        return new RunResult { End = TrainingEnd.Interrupted, Config = run.Config, Summary = summary };
+    }
+
+    private static RunSummary Summarize(
+        PreparedRun run, RunFolder folder, RunStatus status, TrainingState state, double? loss, IReadOnlyList<Metric> metrics, Metric? forgetting, RunListener listener) => new()
+        {
+            Name = folder.Name,
+            Kind = run.Config.Start is RandomStart ? "pretrain" : "tune",
+            Model = run.Pretrained.Location,
+            Data = run.Config.Data.Path,
+            Method = run.Config.Method.Name,
+            Status = status,
+            Started = EventLog.Read(folder.Events).OfType<RunEvent.Started>().FirstOrDefault()?.At ?? listener.Clock.GetUtcNow(),
+            Steps = state.Step,
+            LastLoss = loss,
+            BestValidationLoss = state.BestLoss,
+            Metrics = metrics,
+            Forgetting = forgetting,
+            Seconds = state.Seconds,
+            PeakMemory = PeakMemory.OfProcess(),
+        };
+
+    private static List<RunEvent.Sample> Samples(Examination examination, Judgement before, Judgement after) =>
+        [.. examination.Records.OfType<PromptRecord>().Zip(examination.Answers, (record, answer) => (record.Prompt, answer))
+            .Select((pair, index) => new RunEvent.Sample(pair.Prompt, pair.answer, before.Answers[index], after.Answers[index]))];
+
+    // A first token has a likelihood only after something: the begin token, else the token that separates texts.
+    internal static int? Prefix(Pretrained pretrained) => pretrained.BeginToken ?? pretrained.StopTokens[0];
+
+    private static Dictionary<string, string> Engine() => new()
+    {
+        ["TorchSharp"] = RunEnvironment.VersionOf(typeof(torch).Assembly),
+        ["Perenos"] = RunEnvironment.VersionOf(typeof(FineTune).Assembly),
+    };
+}

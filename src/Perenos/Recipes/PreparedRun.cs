@@ -1,0 +1,155 @@
+using Perenos.Adapters;
+using Perenos.Kernels;
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+using Perenos.Training;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Perenos.Recipes;
+
+/// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
+public sealed class PreparedRun : IDisposable
+{
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, Lora? lora, IReadOnlyList<Trainable> trainables)
+    {
+        (Config, Compute, Pretrained, Renderer, Data, Lora, Trainables) = (config, compute, pretrained, renderer, data, lora, trainables);
+        Order = new BatchOrder(data.Train, config.Training, config.Seed);
+    }
+
+    /// <summary>The configuration with every default filled in.</summary>
+    public RunConfig Config { get; }
+
+    /// <summary>The type computed in, and why.</summary>
+    public ComputeTypeChoice Compute { get; }
+
+    /// <summary>Model, tokenizer, template.</summary>
+    public Pretrained Pretrained { get; }
+
+    /// <summary>Records to tokens.</summary>
+    public ExampleRenderer Renderer { get; }
+
+    /// <summary>What is learnt from.</summary>
+    public RunData Data { get; }
+
+    /// <summary>The attached adapter, where the method is one.</summary>
+    public Lora? Lora { get; }
+
+    /// <summary>What learns.</summary>
+    public IReadOnlyList<Trainable> Trainables { get; }
+
+    /// <summary>Batches by step.</summary>
+    public BatchOrder Order { get; }
+
+    /// <summary>Numbers that learn.</summary>
+    public long TrainableParameters => Trainables.Sum(trainable => trainable.Tensor.numel());
+
+    /// <summary>All numbers of the model and its adapter.</summary>
+    public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Lora is null ? 0 : TrainableParameters);
+
+    /// <summary>Loads what a configuration names.</summary>
+    /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
+    public static PreparedRun Open(RunConfig config)
+    {
+        config = Complete(config);
+        var compute = ComputeTypes.Choose(config.Dtype);
+        var pretrained = config.Start switch
+        {
+            PretrainedStart start => Pretrained.Open(start.Model, compute.Type),
+            RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
+            _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
+        };
+        try
+        {
+            var renderer = Rendering.For(pretrained, config.Data.Template);
+            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength);
+            var parts = pretrained.Model.Parts;
+            var lora = config.Method is LoraConfig settings
+                ? Lora.Start(LoraTargets.Choose(parts, settings), settings.Dropout, Seed.Of(config.Seed, "lora"))
+                : null;
+            var trainables = lora is null
+                ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key))).ToList()
+                : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
+            foreach (var trainable in trainables)
+                trainable.Tensor.requires_grad = true;
+            return new PreparedRun(config, compute, pretrained, renderer, data, lora, trainables);
+        }
+        catch
+        {
+            pretrained.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Measures one micro-batch, the longest, forward and backward, without changing anything.</summary>
+    /// <param name="clock">Measures seconds.</param>
+    /// <returns>Estimated seconds of all steps, and peak memory in bytes.</returns>
+    public (double Seconds, long Memory) Rehearse(TimeProvider clock)
+    {
+        int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
+        var longest = Batch.Of([.. Data.Train.OrderByDescending(example => example.Ids.Length).Take(rows)]);
+        double best = double.MaxValue;
+        // The first pass pays for caches and code generation; the second is what a step costs.
+        for (int pass = 0; pass < 2; pass++)
+        {
+            long start = clock.GetTimestamp();
+            using (var scope = NewDisposeScope())
+            {
+                var loss = BatchLoss.Sum(Pretrained.Model, BatchLoss.LearntStates(Pretrained.Model, longest), longest, 1.0 / longest.Targets.Length);
+                loss.backward();
+            }
+
+            foreach (var trainable in Trainables)
+            {
+                using var gradient = trainable.Tensor.grad;
+                trainable.Tensor.grad = null;
+            }
+
+            best = Math.Min(best, clock.GetElapsedTime(start).TotalSeconds);
+        }
+
+        double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
+        long optimizer = TrainableParameters * (Compute.Type == ScalarType.Float32 || Lora is not null ? 8 : 12);
+        return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
+    }
+
+    /// <summary>Frees model and adapter.</summary>
+    public void Dispose()
+    {
+        Lora?.Dispose();
+        Pretrained.Dispose();
+    }
+
+    // Ranges are checked before anything is loaded; the learning rate is the method's where none is named.
+    private static RunConfig Complete(RunConfig config)
+    {
+        var training = config.Training;
+        static void Demand(bool isMet, string key, object? value, string range)
+        {
+            if (!isMet)
+                throw new PerenosException($"{key} = {value} is out of range.", $"Use {range}.");
+        }
+
+        Demand(training.Epochs > 0 && double.IsFinite(training.Epochs), "training.epochs", training.Epochs, "more than 0");
+        Demand(training.MaximumSteps is null or > 0, "training.maximum_steps", training.MaximumSteps, "1 or more");
+        Demand(training.BatchSize > 0, "training.batch_size", training.BatchSize, "1 or more");
+        Demand(training.BatchTokens is null or > 0, "training.batch_tokens", training.BatchTokens, "1 or more");
+        Demand(training.MicroBatchSize is null or > 0, "training.micro_batch_size", training.MicroBatchSize, "1 or more");
+        Demand(training.LearningRate is null || training.LearningRate > 0 && double.IsFinite(training.LearningRate.Value), "training.learning_rate", training.LearningRate, "more than 0, such as 1e-4");
+        Demand(training.WarmupShare is >= 0 and <= 1, "training.warmup_share", training.WarmupShare, "0 to 1");
+        Demand(training.WeightDecay >= 0, "training.weight_decay", training.WeightDecay, "0 or more");
+        Demand(training.GradientClip >= 0, "training.gradient_clip", training.GradientClip, "0 (off) or more");
+        Demand(training.ValidateEvery is null or > 0, "training.validate_every", training.ValidateEvery, "1 or more");
+        Demand(training.SaveEvery is null or > 0, "training.save_every", training.SaveEvery, "1 or more");
+        Demand(training.Patience is null or > 0, "training.patience", training.Patience, "1 or more");
+        Demand(config.Data.MaximumLength >= 2, "data.maximum_length", config.Data.MaximumLength, "2 or more");
+        Demand(config.Data.ValidationShare is >= 0 and < 1 && config.Data.TestShare is >= 0 and < 1 && config.Data.ValidationShare + config.Data.TestShare < 1,
+            "data.validation_share + data.test_share", config.Data.ValidationShare + config.Data.TestShare, "shares that leave something to train on");
+        Demand(config.Evaluation.Resamples > 0, "evaluation.resamples", config.Evaluation.Resamples, "1 or more; 1000 is usual");
+        Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
+        config.Evaluation.Generation.Checked();
+        return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate } };
+    }
+}

@@ -1,0 +1,70 @@
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+
+namespace Perenos.Recipes;
+
+/// <summary>What a run learns from and is judged by: records in three parts, and the first two as tokens.</summary>
+public sealed record RunData
+{
+    /// <summary>How records are read, in words.</summary>
+    public required string SchemaDescription { get; init; }
+
+    /// <summary>Records in three parts; those of one group stand in one part.</summary>
+    public required DataSplit Split { get; init; }
+
+    /// <summary>Training examples.</summary>
+    public required IReadOnlyList<Example> Train { get; init; }
+
+    /// <summary>Validation examples.</summary>
+    public required IReadOnlyList<Example> Validation { get; init; }
+
+    /// <summary>What the training examples hold.</summary>
+    public required LabelReport Labels { get; init; }
+
+    /// <summary>Test records that have something to answer.</summary>
+    public required IReadOnlyList<Record> Test { get; init; }
+
+    /// <summary>Reads, splits, renders and audits.</summary>
+    /// <exception cref="PerenosException">The data cannot be read, or would teach nothing or the wrong thing.</exception>
+    public static RunData Read(RunConfig config, ExampleRenderer renderer, long modelLength)
+    {
+        var data = config.Data;
+        var (records, schema) = ReadRecords(data, data.Path);
+        List<Record> all = [.. records];
+        AddPart(all, data, data.Validation, DataPart.Validation);
+        AddPart(all, data, data.Test, DataPart.Test);
+        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
+        var split = DataSplit.Of(all, new SplitSettings
+        {
+            Validation = hasValidation ? 0 : data.ValidationShare,
+            Test = hasTest ? 0 : data.TestShare,
+            Seed = config.Seed,
+        });
+
+        int longest = (int)Math.Min(data.MaximumLength, modelLength);
+        var limit = new LengthLimit(longest);
+        List<Example> train = [.. limit.Apply(split.Train.Select(renderer.Render))];
+        var labels = LabelAudit.Check(train, renderer.StopIds, longest, limit.Dropped);
+        List<Example> validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))];
+        var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
+        return new RunData { SchemaDescription = schema, Split = split, Train = train, Validation = validation, Labels = labels with { Truncated = limit.Truncated }, Test = test };
+    }
+
+    /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>
+    /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
+    public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path)
+    {
+        var raws = RecordFile.Read(path).ToList();
+        if (raws.Count == 0)
+            throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
+        var schema = Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
+        return ([.. schema.Records(raws)], schema.Description);
+    }
+
+    private static void AddPart(List<Record> all, DataConfig data, string? path, DataPart part)
+    {
+        if (path is not null)
+            all.AddRange(ReadRecords(data, path).Records.Select(record => record with { Part = part }));
+    }
+}

@@ -1,0 +1,200 @@
+using System.Globalization;
+using Perenos.Evaluation;
+using Perenos.Reports;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+using DataSplit = Perenos.Reports.DataSplit;
+
+namespace Perenos.Recipes;
+
+/// <summary>Turns a finished run into what its report says.</summary>
+internal static class RunReport
+{
+    // Enough to judge by eye; the rest stands in samples.jsonl.
+    private const int SamplesShown = 12;
+    private const int ExamplesShown = 3;
+
+    public static ReportModel Describe(PreparedRun run, RunResult result, IReadOnlyList<RunEvent> events, RunFolder folder, TimeProvider clock)
+    {
+        var config = run.Config;
+        var planned = events.OfType<RunEvent.Planned>().LastOrDefault();
+        return new ReportModel
+        {
+            Title = $"{ShortName(run.Pretrained.Location)} learns {ShortName(config.Data.Path)}",
+            Question = Question(run),
+            Created = clock.GetUtcNow(),
+            Verdict = Verdict(result),
+            Data = Data(run),
+            Plan = planned is null ? null : Plan(run, planned),
+            Curves = CurveSection.From(events),
+            Results = Results(result),
+            Samples = Samples(result),
+            Forgetting = Forgetting(result),
+            Cost = new CostSection
+            {
+                Seconds = result.Summary.Seconds,
+                TokensPerSecond = events.OfType<RunEvent.Step>().Sum(step => step.Tokens) / Math.Max(1e-9, events.OfType<RunEvent.Step>().Sum(step => step.Seconds)),
+                PeakMemory = result.Summary.PeakMemory,
+            },
+            Commands =
+            [
+                new ReportCommand("Repeat this run from its folder", $"perenos tune {Path.Combine(folder.Path, "config.json")}"),
+                new ReportCommand("Use the result", result.Config.Method is LoraConfig
+                    ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
+                    : $"perenos generate --model {folder.Model} \"…\""),
+            ],
+            Environment = RunEnvironment.Read(folder),
+        };
+    }
+
+    /// <summary>The report with another run beside it, such as the same training from scratch.</summary>
+    public static ReportModel Beside(ReportModel report, RunResult result, string name, RunResult other)
+    {
+        var scores = other.Examination!.Scores(other.After!);
+        var rows = report.Results!.Rows.Select(row => row with { Values = [.. row.Values, scores.FirstOrDefault(score => score.Name == row.Name)] });
+        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.Bleu);
+        Finding[] finding = gain is null ? [] : [new Finding(gain.Low > 0 ? FindingTone.Gained : gain.High < 0 ? FindingTone.Lost : FindingTone.Neutral,
+            $"{Signed(gain.Value, 1)} BLEU", $"against {name}: what transfer itself is worth at the same data and budget, {Interval(gain, 1)}.")];
+        return report with
+        {
+            Results = report.Results with { States = [.. report.Results.States, name], Rows = [.. rows] },
+            Verdict = [.. report.Verdict.Take(1), .. finding, .. report.Verdict.Skip(1)],
+            Curves = report.Curves! with { Contrasts = [new NamedCurve(name, other.Report!.Curves!.TrainingLoss)] },
+        };
+    }
+
+    /// <summary>Gain and loss in sentences, for the report and for the last lines of the command.</summary>
+    public static IReadOnlyList<Finding> Verdict(RunResult result)
+    {
+        var examination = result.Examination!;
+        List<Finding> findings = [];
+        foreach (var change in examination.Changes(result.Before!, result.After!))
+        {
+            var (isBetterUp, what, unit, decimals) = change.Name switch
+            {
+                Examination.Names.Bleu => (true, "on held-out records", "BLEU", 1),
+                Examination.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
+                Examination.Names.GeneralLoss => (false, "on general text (nats per token): what was forgotten", "nats", 3),
+                _ => (true, "", "", 0),
+            };
+            if (unit.Length == 0 || change.Name == Examination.Names.TestLoss && examination.Answers.Count > 0)
+                continue;
+            bool isClear = change.Low > 0 || change.High < 0;
+            var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
+            findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
+        }
+
+        return findings;
+    }
+
+    private static string Question(PreparedRun run) =>
+        $"What does {ShortName(run.Pretrained.Location)} gain from {run.Data.Labels.Examples:N0} examples of {ShortName(run.Config.Data.Path)} by {MethodInWords(run.Config.Method)}, and what does it forget?";
+
+    private static DataSection Data(PreparedRun run)
+    {
+        var (split, tokenizer) = (run.Data.Split, run.Pretrained.Tokenizer);
+        long Tokens(IReadOnlyList<Example> examples) => examples.Sum(example => (long)example.Ids.Length);
+        var first = run.Data.Train[0];
+        return new DataSection
+        {
+            Source = run.Config.Data.Path,
+            Schema = run.Data.SchemaDescription,
+            Splits =
+            [
+                new DataSplit("training", split.Train.Count, Tokens(run.Data.Train), run.Data.Labels.LearntTokens),
+                new DataSplit("validation", split.Validation.Count, Tokens(run.Data.Validation)),
+                new DataSplit("test", split.Test.Count, split.Test.Sum(record => (long)run.Renderer.Render(record).Ids.Length)),
+            ],
+            Facts =
+            [
+                new Fact("split", "by group, seeded; validation and test hold no prompt of training"),
+                new Fact("left out of validation and test for standing in training", $"{split.DroppedFromValidation} and {split.DroppedFromTest}"),
+                new Fact("shortened prompts, dropped records", $"{run.Data.Labels.Truncated} and {run.Data.Labels.Dropped}"),
+            ],
+            Examples = [.. split.Train.Take(ExamplesShown).Select(Example)],
+            Tokens = [.. LabelAudit.Preview(first, id => tokenizer.Decode([id], skipSpecialTokens: false)).Select(token => new ReportToken(token.Text, token.IsLearnt))],
+        };
+    }
+
+    private static DataExample Example(Record record) => record switch
+    {
+        PromptRecord pair => new DataExample(pair.Prompt, pair.Completion),
+        ConversationRecord conversation => new DataExample(conversation.PromptText, conversation.Messages[^1].Content),
+        _ => new DataExample(record.PromptText, null),
+    };
+
+    private static PlanSection Plan(PreparedRun run, RunEvent.Planned planned)
+    {
+        var training = run.Config.Training;
+        return new PlanSection
+        {
+            Method = MethodInWords(run.Config.Method),
+            TrainableParameters = planned.TrainableParameters,
+            TotalParameters = planned.TotalParameters,
+            Steps = planned.Steps,
+            Tokens = planned.Tokens,
+            EstimatedMemory = planned.EstimatedMemory,
+            EstimatedSeconds = planned.EstimatedSeconds,
+            Facts =
+            [
+                new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
+                new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
+                new Fact("computes in", $"{run.Compute.Type}: {run.Compute.Reason}"),
+                new Fact("seed", $"{run.Config.Seed}"),
+            ],
+        };
+    }
+
+    private static ResultSection Results(RunResult result)
+    {
+        var examination = result.Examination!;
+        var (before, after) = (examination.Scores(result.Before!), examination.Scores(result.After!));
+        return new ResultSection
+        {
+            States = [result.Config.Start is RandomStart ? "random weights" : "base as it is", "adapted"],
+            Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
+                first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
+                first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
+            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples. " +
+                string.Join("; ", after.Where(score => score.Signature is not null).Select(score => $"{score.Name}: {score.Signature}")),
+        };
+    }
+
+    private static List<ReportSample> Samples(RunResult result)
+    {
+        var examination = result.Examination!;
+        if (examination.Answers.Count == 0)
+            return [];
+        var (before, after) = (result.Before!.Answers, result.After!.Answers);
+        return [.. examination.Records.Take(SamplesShown).Select((record, index) =>
+            new ReportSample(record.PromptText, examination.Answers[index], before[index], after[index]))];
+    }
+
+    private static ForgettingSection? Forgetting(RunResult result)
+    {
+        var examination = result.Examination!;
+        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss) is not { } change)
+            return null;
+        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Examination.Names.GeneralLoss).Value;
+        return new ForgettingSection
+        {
+            Rows = [new ForgettingRow(result.Config.Evaluation.Reference is { } path ? ShortName(path) : "English and French paragraphs",
+                Loss(result.Before!), Loss(result.After!), change.Value, change.Low, change.High)],
+            Note = $"{examination.Reference.Count} documents, {result.After!.Reference.Sum(document => document.Tokens):N0} tokens, read in sliding windows; the interval is a paired bootstrap over documents.",
+        };
+    }
+
+    private static string MethodInWords(MethodConfig method) => method switch
+    {
+        LoraConfig lora => $"LoRA of rank {lora.Rank} on {string.Join(", ", lora.Targets)}",
+        _ => "training all weights",
+    };
+
+    private static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
+
+    private static string Signed(double value, int decimals) => value.ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
+
+    private static string Interval(Metric change, int decimals) =>
+        $"95 % between {Signed(change.Low!.Value, decimals)} and {Signed(change.High!.Value, decimals)}";
+}

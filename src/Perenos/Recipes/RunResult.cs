@@ -1,0 +1,38 @@
+using Perenos.Evaluation;
+using Perenos.Reports;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Training;
+
+namespace Perenos.Recipes;
+
+/// <summary>How a run ended and what it showed; the parts of its report.</summary>
+public sealed record RunResult
+{
+    /// <summary>How training ended.</summary>
+    public required TrainingEnd End { get; init; }
+
+    /// <summary>The configuration with every default filled in.</summary>
+    public required RunConfig Config { get; init; }
+
+    /// <summary>What <c>perenos runs</c> lists.</summary>
+    public required RunSummary Summary { get; init; }
+
+    /// <summary>Everything for the report.</summary>
+    public ReportModel? Report { get; init; }
+
+    /// <summary>The test that was taken.</summary>
+    public Examination? Examination { get; init; }
+
+    /// <summary>The model as it was.</summary>
+    public Judgement? Before { get; init; }
+
+    /// <summary>The model as it became.</summary>
+    public Judgement? After { get; init; }
+}
+
+/// <summary>Who listens to a run.</summary>
+/// <param name="Clock">Tells the time.</param>
+/// <param name="Event">Told of every event, after it is in the log.</param>
+/// <param name="Progress">Told how far a long phase is: its name, done, of how many.</param>
+public sealed record RunListener(TimeProvider Clock, Action<RunEvent> Event, Action<string, int, int> Progress);
