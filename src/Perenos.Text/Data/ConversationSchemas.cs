@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Perenos.Runs;
+using Perenos.Text.Templates;
 
 namespace Perenos.Text.Data;
 

@@ -1,7 +1,20 @@
 namespace Perenos.Text.Data;
 
-/// <summary>A record as the model sees it.</summary>
-/// <param name="Ids">Token ids.</param>
-/// <param name="IsLearnt">For each token, whether it is a label: predicted from what stands before it.</param>
-/// <param name="Source">File and row.</param>
-public sealed record Example(int[] Ids, bool[] IsLearnt, string Source);
+/// <summary>A record as tokens, with the mask of what is learnt.</summary>
+/// <param name="Ids">The tokens.</param>
+/// <param name="IsLearnt">Whether token i is a label, predicted from the tokens before it; so the first token never is.</param>
+/// <param name="Source">The record, as "file.jsonl:17".</param>
+public sealed record Example(int[] Ids, bool[] IsLearnt, string Source)
+{
+    /// <summary>Whether all of it is learnt, so that it may be split into windows; otherwise only replies are.</summary>
+    public bool IsText { get; init; }
+
+    /// <summary>Whether the first token is the model's start token, which truncation keeps.</summary>
+    public bool HasStart { get; init; }
+
+    /// <summary>Whether the prompt lost tokens from its left.</summary>
+    public bool IsTruncated { get; init; }
+
+    /// <summary>Number of labels.</summary>
+    public int LearntTokens => IsLearnt.Count(isLearnt => isLearnt);
+}

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Perenos.Text.Templates;
 
 namespace Perenos.Text.Data;
 
@@ -40,27 +41,9 @@ public sealed record ConversationRecord(IReadOnlyList<ChatMessage> Messages, Jso
     /// <inheritdoc/>
     public override string PromptText => string.Join('\n', PromptMessages.Select(message => $"{message.Role}: {message.Content}"));
 
-    /// <summary>What stands before the last assistant message; all messages where there is none.</summary>
-    internal IReadOnlyList<ChatMessage> PromptMessages
-    {
-        get
-        {
-            int last = Messages.Count - 1;
-            while (last >= 0 && Messages[last].Role != ChatMessage.Assistant)
-                last--;
-            return last < 0 ? Messages : [.. Messages.Take(last)];
-        }
-    }
-}
+    /// <summary>Whether the conversation ends with a reply.</summary>
+    internal bool EndsWithReply => Messages is [.., { Role: ChatMessage.Assistant }];
 
-/// <summary>One message of a conversation.</summary>
-/// <param name="Role">system, user, assistant or tool; the chat template decides which it knows.</param>
-/// <param name="Content">The text; null where the message holds only tool calls, or parts.</param>
-public sealed record ChatMessage(string Role, string? Content)
-{
-    /// <summary>The role whose messages are learnt.</summary>
-    public const string Assistant = "assistant";
-
-    /// <summary>The message as it stands in the file, with all its keys in order (tool_calls, name, parts …); null where role and content are all.</summary>
-    public JsonElement? Json { get; init; }
+    /// <summary>What the next reply answers: all messages, without the last one where that is a reply.</summary>
+    internal IReadOnlyList<ChatMessage> PromptMessages => EndsWithReply ? [.. Messages.Take(Messages.Count - 1)] : Messages;
 }

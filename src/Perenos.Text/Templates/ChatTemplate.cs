@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Text.Json;
 using Perenos.Runs;
-using Perenos.Text.Data;
 
 namespace Perenos.Text.Templates;
 

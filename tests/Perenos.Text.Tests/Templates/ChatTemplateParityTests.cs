@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Perenos.Runs;
 using Perenos.Testing;
-using Perenos.Text.Data;
 using Perenos.Text.Templates;
 using Xunit;
 
