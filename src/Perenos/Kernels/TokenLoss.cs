@@ -145,7 +145,7 @@ public static class TokenLoss
                 _weightSum.addmm_(logitGradient.t(), chunk, beta: 1, alpha: 1);
             else
                 _weightSum?.add_(logitGradient.t().mm(chunk));
-            _biasSum?.add_(logitGradient.sum(0, type: _biasSum.dtype));
+            _biasSum?.add_(logitGradient.sum(dim: 0, type: _biasSum.dtype));
         }
     }
 
