@@ -2,7 +2,6 @@ using Perenos.Checkpoints;
 using Perenos.Runs;
 using TorchSharp;
 using Xunit;
-using static TorchSharp.torch;
 
 namespace Perenos.Tests.Checkpoints;
 
