@@ -46,6 +46,8 @@ internal static partial class AtomicFile
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         if (!Directory.Exists(folder))
             throw new DirectoryNotFoundException($"the folder {folder} does not exist.");
+        if (folder.StartsWith(@"\\", StringComparison.Ordinal))
+            return; // a network share: Windows tells free space by drive letter only
         long free = new DriveInfo(folder).AvailableFreeSpace;
         if (length > free)
         {

@@ -39,11 +39,13 @@ public static class CheckpointFolder
                 : "give a model folder as downloaded, or a .safetensors or .gguf file.");
     }
 
-    private static ITensorSource OpenFile(string path) =>
-        Path.GetExtension(path) switch
+    private static ITensorSource OpenFile(string path)
     {
-        ".json" => SafetensorsFolder.Open(path),
-        ".gguf" => GgufSource.Open(path),
-        _ => SafetensorsFile.Open(path),
-    };
+        return Path.GetExtension(path) switch
+        {
+            ".json" => SafetensorsFolder.Open(path),
+            ".gguf" => GgufSource.Open(path),
+            _ => SafetensorsFile.Open(path),
+        };
+    }
 }

@@ -154,7 +154,7 @@ public sealed class GgufFile : IDisposable
         int pairs = reader.Count("metadata values", minimumBytes: 13);
         for (int i = 0; i < pairs; i++)
         {
-            string key = reader.String("a metadata key");
+            string key = reader.String("metadata key");
             if (!_metadata.TryAdd(key, reader.Value(key)))
                 throw reader.Malformed($"its metadata has {Refusal.Quote(key)} twice");
         }
@@ -179,7 +179,7 @@ public sealed class GgufFile : IDisposable
     /// <summary>The offset is still relative to the data, which begins behind the last description.</summary>
     private static GgufTensor ReadTensor(GgufReader reader)
     {
-        string name = reader.String("a tensor's name");
+        string name = reader.String("tensor name");
         string quoted = Refusal.Quote(name);
         uint dimensions = reader.UInt32();
         if (dimensions > MaximumDimensions)

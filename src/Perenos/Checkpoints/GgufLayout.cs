@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.Text.RegularExpressions;
-using Perenos.Runs;
 using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;

@@ -27,18 +27,19 @@ internal sealed class GgufReader(MappedFile file)
         return (int)count;
     }
 
+    /// <summary>A string; <paramref name="what"/> names it, or the key it stands under, if it is broken.</summary>
     public string String(string what)
     {
         ulong length = UInt64();
         if (length > (ulong)Math.Min(Remaining, MaximumStringBytes))
-            throw Malformed($"the length of {what}, {length:N0} bytes, is beyond the file's end (cut off?)");
+            throw Malformed($"the length of {Refusal.Quote(what)}, {length:N0} bytes, is beyond the file's end (cut off?)");
         try
         {
             return StrictUtf8.GetString(Take((int)length));
         }
         catch (DecoderFallbackException e)
         {
-            throw Refusal.Malformed(file.Path, $"{what} is not valid UTF-8", e);
+            throw Refusal.Malformed(file.Path, $"{Refusal.Quote(what)} is not valid UTF-8", e);
         }
     }
 
@@ -76,7 +77,7 @@ internal sealed class GgufReader(MappedFile file)
         GgufKind.Int32 => BinaryPrimitives.ReadInt32LittleEndian(Take(4)),
         GgufKind.Float32 => BinaryPrimitives.ReadSingleLittleEndian(Take(4)),
         GgufKind.Bool => Bool(key),
-        GgufKind.String => String(Refusal.Quote(key)),
+        GgufKind.String => String(key),
         GgufKind.UInt64 => UInt64(),
         GgufKind.Int64 => BinaryPrimitives.ReadInt64LittleEndian(Take(8)),
         _ => BinaryPrimitives.ReadDoubleLittleEndian(Take(8)),

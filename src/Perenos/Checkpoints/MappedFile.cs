@@ -22,10 +22,11 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <exception cref="Runs.PerenosException">The file cannot be read, or is empty.</exception>
     public static MappedFile Open(string path)
     {
+        FileStream? stream = null;
         MemoryMappedFile? mapping = null;
         try
         {
-            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
+            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
             long length = stream.Length;
             if (length == 0)
             {
@@ -40,6 +41,7 @@ internal sealed unsafe class MappedFile : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
             mapping?.Dispose();
+            stream?.Dispose();
             throw Refusal.Unreachable(path, "read", e);
         }
     }

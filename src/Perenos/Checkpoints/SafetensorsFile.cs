@@ -55,12 +55,10 @@ public sealed class SafetensorsFile : ITensorSource
                 ReadConverted(result, onDisk, Bytes);
             return result;
         }
-        catch (Exception e)
+        catch (OverflowException e)
         {
             result.Dispose();
-            if (e is OverflowException)
-                throw Refusal.Malformed(Location, $"tensor {Refusal.Quote(name)} has values above 2^63 - 1, which torch cannot hold", e);
-            throw;
+            throw Refusal.Malformed(Location, $"tensor {Refusal.Quote(name)} has values above 2^63 - 1, which torch cannot hold", e);
         }
 
         ReadOnlySpan<byte> Bytes(long first, int count) =>

@@ -52,10 +52,23 @@ public static partial class SafetensorsWriter
             written.Add(SafetensorsFolder.IndexName);
         }
 
-        foreach (string path in Directory.EnumerateFiles(folder, "model*"))
+        RemoveOthers(folder, written);
+    }
+
+    /// <summary>Last, so that a crash before it leaves at worst files too many. A single old file would win over newer shards.</summary>
+    private static void RemoveOthers(string folder, HashSet<string> written)
+    {
+        try
         {
-            if (OwnFile().IsMatch(Path.GetFileName(path)) && !written.Contains(Path.GetFileName(path)))
-                File.Delete(path);
+            foreach (string path in Directory.EnumerateFiles(folder, "model*"))
+            {
+                if (OwnFile().IsMatch(Path.GetFileName(path)) && !written.Contains(Path.GetFileName(path)))
+                    File.Delete(path);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Refusal.Unreachable(folder, "remove the files of an earlier save from", e);
         }
     }
 

@@ -31,13 +31,4 @@ internal static class TensorMemory
             visit(piece.bytes, first);
         }
     }
-
-    /// <summary>The tensor itself, or its conversion; in that case the argument is disposed.</summary>
-    public static Tensor ConvertOwned(Tensor tensor, torch.ScalarType? type)
-    {
-        if (type is not { } wanted || wanted == tensor.dtype)
-            return tensor;
-        using (tensor)
-            return tensor.to(wanted).DetachFromDisposeScope();
-    }
 }

@@ -23,6 +23,11 @@ public sealed class CheckpointLeakTests
         bytes[^1] = 0x80;
         File.WriteAllBytes(odd, bytes);
 
+        string gguf = work.PathOf("small.gguf");
+        byte[] model = new GgufBytes().Pair("general.architecture", "llama").Pair("llama.attention.head_count", 1u)
+            .Tensor("blk.0.attn_q.weight", 2, [32, 2], new byte[36]).Tensor("output_norm.weight", 0, [1], new byte[4]).Build();
+        File.WriteAllBytes(gguf, model);
+
         void Everything()
         {
             using var weight = ones(10, 20, dtype: torch.ScalarType.BFloat16);
@@ -34,6 +39,10 @@ public sealed class CheckpointLeakTests
             WeightCheck.RefuseNotFinite("a", a);
             using var file = SafetensorsFile.Open(odd);
             Assert.Throws<PerenosException>(() => file.Read("u"));
+            using var quantised = GgufSource.Open(gguf);
+            using var query = quantised.Read("model.layers.0.self_attn.q_proj.weight");
+            using var half = quantised.Read("model.layers.0.self_attn.q_proj.weight", torch.ScalarType.Float16);
+            using var norm = quantised.Read("model.norm.weight");
         }
 
         Everything();

@@ -2,7 +2,6 @@ using Perenos.Checkpoints;
 using Perenos.Runs;
 using TorchSharp;
 using Xunit;
-using static TorchSharp.torch;
 
 namespace Perenos.Tests.Checkpoints;
 
@@ -193,7 +192,7 @@ public sealed class GgufTests
         var random = new Random(20_240_608);
         string path = work.PathOf("fuzz.gguf");
         int refused = 0;
-        for (int round = 0; round < 4_000; round++)
+        for (int round = 0; round < 3_000; round++)
         {
             File.WriteAllBytes(path, Mutation.Of(valid, random));
             long before = GC.GetAllocatedBytesForCurrentThread();
@@ -217,6 +216,6 @@ public sealed class GgufTests
             Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 1 << 20, $"round {round}");
         }
 
-        Assert.InRange(refused, 1_000, 3_999);
+        Assert.InRange(refused, 1_000, 2_999);
     }
 }

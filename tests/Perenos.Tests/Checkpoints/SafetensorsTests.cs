@@ -193,7 +193,7 @@ public sealed class SafetensorsTests
         var random = new Random(20_240_607);
         string path = work.PathOf("fuzz");
         int refused = 0;
-        for (int round = 0; round < 4_000; round++)
+        for (int round = 0; round < 3_000; round++)
         {
             File.WriteAllBytes(path, Mutation.Of(valid, random));
             long before = GC.GetAllocatedBytesForCurrentThread();
@@ -214,7 +214,7 @@ public sealed class SafetensorsTests
             Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 1 << 20, $"round {round}");
         }
 
-        Assert.InRange(refused, 1_000, 3_999);
+        Assert.InRange(refused, 1_000, 2_999);
     }
 
     private static string FuzzSeed(WorkFolder work)
