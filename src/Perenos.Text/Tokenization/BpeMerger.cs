@@ -61,7 +61,7 @@ internal static class BpeMerger
     {
         int count = symbols.Length;
         int[] next = ArrayPool<int>.Shared.Rent(count), previous = ArrayPool<int>.Shared.Rent(count);
-        var queue = new PriorityQueue<int, (int Rank, int Position)>();
+        var queue = new PriorityQueue<int, long>(); // rank in the high half, position in the low half
         for (int index = 0; index < count; index++)
         {
             next[index] = index + 1 < count ? index + 1 : -1;
@@ -70,13 +70,13 @@ internal static class BpeMerger
                 Offer(symbols, index, index + 1);
         }
 
-        while (queue.TryDequeue(out int position, out var priority))
+        while (queue.TryDequeue(out int position, out long priority))
         {
             int right = next[position];
             if (right < 0 || symbols[position] < 0)
                 continue;
             long merge = merges.Find(symbols[position], symbols[right]);
-            if (merge == PairTable.None || PairTable.Rank(merge) != priority.Rank)
+            if (merge == PairTable.None || PairTable.Rank(merge) != (int)(priority >> 32))
                 continue; // the pair that was queued here is gone
             symbols[position] = PairTable.Result(merge);
             symbols[right] = -1;
@@ -111,7 +111,7 @@ internal static class BpeMerger
         {
             long merge = merges.Find(all[left], all[right]);
             if (merge != PairTable.None)
-                queue.Enqueue(left, (PairTable.Rank(merge), left));
+                queue.Enqueue(left, (long)PairTable.Rank(merge) << 32 | (uint)left);
         }
     }
 }

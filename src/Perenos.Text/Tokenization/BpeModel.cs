@@ -77,16 +77,15 @@ internal sealed class BpeModel : TokenModel
         {
             int start = ids.Count;
             EncodeBytes(word, ids);
-            known = CollectionsMarshal.AsSpan(ids)[start..].ToArray();
-            _words.Keep(word, hash, known);
+            _words.Keep(word, hash, CollectionsMarshal.AsSpan(ids)[start..]);
         }
-        else if (known.Length == 1)
+        else if (known.Only >= 0)
         {
-            ids.Add(known[0]);
+            ids.Add(known.Only);
         }
         else
         {
-            ids.AddRange(known.AsSpan());
+            ids.AddRange(known.Ids.AsSpan());
         }
     }
 
@@ -115,7 +114,6 @@ internal sealed class BpeModel : TokenModel
     {
         int unknownLength = 0;
         var piece = new StringBuilder();
-        Span<byte> bytes = stackalloc byte[4];
         for (int index = 0; index < word.Length;)
         {
             Rune.DecodeFromUtf16(word[index..], out var rune, out int width);
@@ -181,8 +179,8 @@ internal sealed class BpeModel : TokenModel
         int size = Encoding.UTF8.GetByteCount(word);
         byte[]? rentedBytes = size > 512 ? ArrayPool<byte>.Shared.Rent(size) : null;
         int[]? rentedSymbols = size > 512 ? ArrayPool<int>.Shared.Rent(size) : null;
-        var bytes = rentedBytes is null ? stackalloc byte[size] : rentedBytes.AsSpan(0, size);
-        var symbols = rentedSymbols is null ? stackalloc int[size] : rentedSymbols.AsSpan(0, size);
+        Span<byte> bytes = rentedBytes is null ? stackalloc byte[size] : rentedBytes.AsSpan(0, size);
+        Span<int> symbols = rentedSymbols is null ? stackalloc int[size] : rentedSymbols.AsSpan(0, size);
         Encoding.UTF8.GetBytes(word, bytes);
 
         if (_options.IgnoreMerges && WholeWord(bytes) is >= 0 and var whole)

@@ -87,7 +87,8 @@ internal sealed class CodePointSet
         .SelectMany(static group => group.Select(codePoint => (codePoint, group)))
         .ToDictionary(static entry => entry.codePoint, static entry => entry.group);
 
-    private static int Upper(int codePoint) => System.Text.Rune.ToUpperInvariant(new System.Text.Rune(codePoint)).Value;
+    // .NET keeps the long s apart from S, which Unicode's folding (CaseFolding.txt) does not.
+    private static int Upper(int codePoint) => codePoint == 0x17F ? 'S' : System.Text.Rune.ToUpperInvariant(new System.Text.Rune(codePoint)).Value;
 
     private static int Lower(int codePoint) => System.Text.Rune.ToLowerInvariant(new System.Text.Rune(codePoint)).Value;
 }

@@ -11,12 +11,6 @@ internal static class GgufTokenizer
 {
     private const int UnknownType = 2, ControlType = 3, UserDefinedType = 4;
 
-    private const string Llama3Pattern =
-        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-    private const string Qwen2Pattern =
-        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
     private static readonly Dictionary<string, (object[] Steps, bool Nfc, bool IgnoreMerges)> Known = new()
     {
         ["gpt-2"] = ([TokenizerSections.ByteLevel], false, false),
@@ -29,11 +23,11 @@ internal static class GgufTokenizer
         ["command-r"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["codeshell"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["exaone"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
-        ["llama-bpe"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, true),
-        ["dbrx"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, false),
-        ["smaug-bpe"] = ([Split(Llama3Pattern), TokenizerSections.ByteLevelOnly], false, true),
-        ["qwen2"] = ([Split(Qwen2Pattern), TokenizerSections.ByteLevelOnly], true, false),
-        ["stablelm2"] = ([Split(Qwen2Pattern), TokenizerSections.ByteLevelOnly], false, false),
+        ["llama-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["dbrx"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
+        ["smaug-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["qwen2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
+        ["stablelm2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
     };
 
     public static Tokenizer Build(
@@ -43,7 +37,8 @@ internal static class GgufTokenizer
         IReadOnlyList<string>? merges,
         IReadOnlyList<float>? scores,
         IReadOnlyList<int> tokenTypes,
-        int? beginId)
+        int? bosId,
+        int? eosId)
     {
         if (tokenTypes.Count != tokens.Count)
         {
@@ -52,11 +47,12 @@ internal static class GgufTokenizer
         }
 
         var vocabulary = tokens.Select((token, id) => KeyValuePair.Create(token, id)).DistinctBy(entry => entry.Key);
+        bool IsSpecial(int id) => tokenTypes[id] is UnknownType or ControlType || id == bosId || id == eosId;
         var added = Enumerable.Range(0, tokens.Count)
-            .Where(id => tokens[id].Length > 0 && tokenTypes[id] is UnknownType or ControlType or UserDefinedType)
+            .Where(id => tokens[id].Length > 0 && (IsSpecial(id) || tokenTypes[id] == UserDefinedType))
             .DistinctBy(id => tokens[id])
-            .Select(id => TokenizerSections.Added(id, tokens[id], special: tokenTypes[id] != UserDefinedType, normalized: false));
-        object? template = beginId is { } begin && begin >= 0 && begin < tokens.Count
+            .Select(id => TokenizerSections.Added(id, tokens[id], IsSpecial(id), normalized: false));
+        object? template = bosId is { } begin && begin >= 0 && begin < tokens.Count
             ? TokenizerSections.StartTemplate(begin, tokens[begin])
             : null;
         return model switch

@@ -35,13 +35,43 @@ internal static class Normalization
             return true;
         if (!composes)
             return false;
-        foreach (var rune in text.EnumerateRunes())
+        for (int index = 0; index < text.Length; index++)
         {
-            if (rune.Value >= 0x300 && ComposedChanges.Contains(rune.Value))
+            if (text[index] >= 0x300 && !char.IsLowSurrogate(text[index]) && ComposedChanges.Contains(char.ConvertToUtf32(text, index)))
                 return false;
         }
 
         return true;
+    }
+
+    /// <summary>NFC of a text of which little changes: only the neighbourhood of what may change is taken apart.</summary>
+    public static string Composed(string text)
+    {
+        var result = new StringBuilder(text.Length);
+        int done = 0, anchor = 0; // the anchor is the last code point that stays, but may join with what follows
+        for (int index = 0; index < text.Length;)
+        {
+            int width = char.IsHighSurrogate(text[index]) ? 2 : 1;
+            if (!MayChange(text, index))
+            {
+                anchor = index;
+                index += width;
+                continue;
+            }
+
+            int end = index;
+            while (end < text.Length && MayChange(text, end))
+                end += char.IsHighSurrogate(text[end]) ? 2 : 1;
+            result.Append(text, done, anchor - done);
+            foreach (var (codePoint, _) in Run(text[anchor..end], NormalizationKind.Nfc))
+                result.Append(new Rune(codePoint));
+            done = anchor = index = end;
+        }
+
+        return result.Append(text, done, text.Length - done).ToString();
+
+        static bool MayChange(string text, int index) =>
+            text[index] >= 0x300 && ComposedChanges.Contains(char.ConvertToUtf32(text, index));
     }
 
     /// <summary>The code points of the normalized text with their changes.</summary>

@@ -13,6 +13,8 @@ internal sealed class UnicodeNormalizer(NormalizationKind kind) : Normalizer
     {
         if (Normalization.IsUnchanged(text, kind))
             return text;
+        if (kind == NormalizationKind.Nfc)
+            return Normalization.Composed(text);
         var result = new StringBuilder(text.Length);
         foreach (var (codePoint, _) in Normalization.Run(text, kind))
             result.Append(new Rune(codePoint));

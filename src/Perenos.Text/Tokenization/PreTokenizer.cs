@@ -104,15 +104,24 @@ internal sealed class ByteLevelPreTokenizer(bool addPrefixSpace, bool useRegex) 
         }
     }
 
-    public static AlignedText Spell(AlignedText word) => word.Map(static codePoint =>
+    /// <summary>The text with each UTF-8 byte as a character of the byte alphabet.</summary>
+    public static AlignedText Spell(AlignedText word)
     {
+        var edit = new AlignedText.Edit(word, word.Text.Length + 8);
         Span<byte> bytes = stackalloc byte[4];
-        int count = new Rune(codePoint).EncodeToUtf8(bytes);
         Span<char> spelled = stackalloc char[4];
-        for (int index = 0; index < count; index++)
-            spelled[index] = ByteAlphabet.CharOf(bytes[index]);
-        return spelled[..count].ToString();
-    });
+        for (int index = 0; index < word.Text.Length;)
+        {
+            Rune.DecodeFromUtf16(word.Text.AsSpan(index), out var rune, out int width);
+            int count = rune.EncodeToUtf8(bytes);
+            for (int part = 0; part < count; part++)
+                spelled[part] = ByteAlphabet.CharOf(bytes[part]);
+            edit.Insert(spelled[..count], index);
+            index += width;
+        }
+
+        return edit.Done();
+    }
 }
 
 /// <summary>Several pre-tokenizers, each on the words of the one before.</summary>

@@ -14,16 +14,21 @@ internal sealed class PrecompiledNormalizer : Normalizer
     private readonly uint[] _trie;
     private readonly byte[] _texts;
 
-    /// <exception cref="FormatException">The table is cut off.</exception>
-    public PrecompiledNormalizer(byte[] table)
+    private PrecompiledNormalizer(uint[] trie, byte[] texts)
     {
-        uint size = table.Length < 4 ? uint.MaxValue : BinaryPrimitives.ReadUInt32LittleEndian(table);
-        if (size > table.Length - 4)
-            throw new FormatException("the table is cut off");
-        _trie = new uint[size / 4];
-        for (int index = 0; index < _trie.Length; index++)
-            _trie[index] = BinaryPrimitives.ReadUInt32LittleEndian(table.AsSpan(4 + 4 * index));
-        _texts = table[(4 + (int)size)..];
+        _trie = trie;
+        _texts = texts;
+    }
+
+    /// <summary>Reads a table: the trie's size in bytes, the trie, the texts. Null if it is cut off.</summary>
+    public static PrecompiledNormalizer? Read(byte[] table)
+    {
+        if (table.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(table) is var size && size > table.Length - 4)
+            return null;
+        uint[] trie = new uint[size / 4];
+        for (int index = 0; index < trie.Length; index++)
+            trie[index] = BinaryPrimitives.ReadUInt32LittleEndian(table.AsSpan(4 + 4 * index));
+        return new PrecompiledNormalizer(trie, table[(4 + (int)size)..]);
     }
 
     public override AlignedText Apply(AlignedText text)

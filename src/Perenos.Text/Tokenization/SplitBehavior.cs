@@ -21,6 +21,12 @@ internal static class Splitting
     {
         if (text.IsEmpty)
             return;
+        if (pattern is TilingPattern && behavior == SplitBehavior.Isolated)
+        {
+            pattern.FindMatches(text, pieces); // nothing lies between the matches
+            return;
+        }
+
         var matches = new List<TextRange>();
         pattern.FindMatches(text, matches);
         var parts = Cover(text.Length, matches, invert);

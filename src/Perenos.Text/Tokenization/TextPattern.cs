@@ -40,16 +40,28 @@ internal sealed class CodePointPattern(Func<int, bool> belongs) : TextPattern
     }
 }
 
-/// <summary>The words of GPT-2's pattern.</summary>
-internal sealed class Gpt2Pattern : TextPattern
+/// <summary>Finds the end of the word that begins at a place.</summary>
+internal delegate int WordEnd(ReadOnlySpan<char> text, int start);
+
+/// <summary>A pattern whose matches tile the text, by a function that knows where each ends.</summary>
+internal sealed class TilingPattern(WordEnd end) : TextPattern
 {
+    /// <summary>The function for an expression that is known by heart; null for another.</summary>
+    public static TilingPattern? For(string expression) => expression switch
+    {
+        Gpt2Words.Pattern => new TilingPattern(Gpt2Words.End),
+        Cl100kWords.ThreeDigits => new TilingPattern(static (text, start) => Cl100kWords.End(text, start, mostDigits: 3)),
+        Cl100kWords.OneDigit => new TilingPattern(static (text, start) => Cl100kWords.End(text, start, mostDigits: 1)),
+        _ => null,
+    };
+
     public override void FindMatches(ReadOnlySpan<char> text, List<TextRange> matches)
     {
         for (int start = 0; start < text.Length;)
         {
-            int end = Gpt2Words.End(text, start);
-            matches.Add(new TextRange(start, end));
-            start = end;
+            int next = end(text, start);
+            matches.Add(new TextRange(start, next));
+            start = next;
         }
     }
 }

@@ -21,6 +21,8 @@ public sealed class Tokenizer
     private readonly AddedTokenFinder? _normalizedFinder;
     private readonly Dictionary<int, AddedToken> _addedById = [];
     private readonly Dictionary<string, int> _addedByContent = [];
+    private readonly Dictionary<int, string> _normalizedForms = [];
+    private readonly HashSet<string> _specials;
     private readonly ByteLevelRoad? _byteLevel;
     private readonly int[] _frame;
 
@@ -38,8 +40,10 @@ public sealed class Tokenizer
         }
 
         _rawFinder = Finder([.. parts.Added.Where(token => !token.Normalized).Select(token => (token.Content, token))]);
-        _normalizedFinder = Finder([.. parts.Added.Where(token => token.Normalized)
-            .Select(token => (_normalizer?.Apply(token.Content) ?? token.Content, token))]);
+        foreach (var token in parts.Added.Where(token => token.Normalized))
+            _normalizedForms[token.Id] = _normalizer?.Apply(token.Content) ?? token.Content;
+        _normalizedFinder = Finder([.. parts.Added.Where(token => token.Normalized).Select(token => (_normalizedForms[token.Id], token))]);
+        _specials = [.. parts.Added.Where(token => token.Special).Select(token => token.Content)];
         _byteLevel = ByteLevelRoad.For(_preTokenizer, parts.Model);
         _frame = Frame();
 
@@ -80,7 +84,8 @@ public sealed class Tokenizer
     /// <param name="merges">Pairs with a blank between; needed by "gpt2".</param>
     /// <param name="scores">Scores by id; needed by "llama".</param>
     /// <param name="tokenTypes">Types by id: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.</param>
-    /// <param name="beginId">The token that a "llama" tokenizer puts before a text, if any.</param>
+    /// <param name="bosId">The token that a "llama" tokenizer puts before a text, if any; special whatever its type.</param>
+    /// <param name="eosId">The token that ends a text; special whatever its type.</param>
     /// <exception cref="PerenosException">The lists do not fit together, or a kind or pattern is not known.</exception>
     public static Tokenizer FromGguf(
         string model,
@@ -89,11 +94,12 @@ public sealed class Tokenizer
         IReadOnlyList<string>? merges,
         IReadOnlyList<float>? scores,
         IReadOnlyList<int> tokenTypes,
-        int? beginId)
+        int? bosId,
+        int? eosId)
     {
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentNullException.ThrowIfNull(tokenTypes);
-        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, beginId);
+        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, bosId, eosId);
     }
 
     /// <summary>The ids of a text.</summary>
@@ -189,12 +195,14 @@ public sealed class Tokenizer
         File.Move(temporary, path, overwrite: true);
     }
 
-    /// <summary>The token that a decoder sees for an id; null for one that is not there or not wanted.</summary>
+    /// <summary>
+    /// The token that a decoder sees for an id; null for one that is not there or not wanted. As in the reference, decoders see the
+    /// normalized form of an added token, and it is this form that must spell a special token to be left out.
+    /// </summary>
     internal string? Piece(int id, bool skipSpecialTokens)
     {
-        if (_addedById.TryGetValue(id, out var added))
-            return skipSpecialTokens && added.Special ? null : added.Content;
-        return _parts.Model.Vocabulary.TokenOf(id);
+        string? token = _normalizedForms.GetValueOrDefault(id) ?? TokenOf(id);
+        return token is not null && skipSpecialTokens && _specials.Contains(token) ? null : token;
     }
 
     private void Append(string text, bool specialsAsText, List<int> ids)

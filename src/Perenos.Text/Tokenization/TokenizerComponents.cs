@@ -64,7 +64,8 @@ internal static class TokenizerComponents
         ["NFKC"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkc),
         ["NFKD"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkd),
         ["Nmt"] = static _ => new NmtNormalizer(),
-        ["Precompiled"] = static spec => new PrecompiledNormalizer(spec.Bytes("precompiled_charsmap")),
+        ["Precompiled"] = static spec => PrecompiledNormalizer.Read(spec.Bytes("precompiled_charsmap"))
+            ?? throw spec.Error("the table is cut off."),
         ["Prepend"] = static spec => new PrependNormalizer(spec.Text("prepend")),
         ["Replace"] = static spec => new ReplaceNormalizer(Pattern(spec.At("pattern")), spec.Text("content")),
         ["Sequence"] = static spec => new NormalizerSequence(spec.Items("normalizers").ConvertAll(Normalizer)),
@@ -93,11 +94,9 @@ internal static class TokenizerComponents
         if (spec.Has("String"))
             return new LiteralPattern(spec.Text("String"));
         string expression = spec.Text("Regex");
-        if (expression == Gpt2Words.Pattern)
-            return new Gpt2Pattern();
         try
         {
-            return new RegexPattern(expression);
+            return (TextPattern?)TilingPattern.For(expression) ?? new RegexPattern(expression);
         }
         catch (RegexSyntaxException error)
         {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Perenos.Runs;
 
@@ -130,6 +131,7 @@ internal ref struct TokenizerReader
         _json = end;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // runs once, and would run unoptimised
     private void ReadVocabulary()
     {
         _tokens = new Dictionary<string, int>();
@@ -142,6 +144,7 @@ internal ref struct TokenizerReader
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // runs once, and would run unoptimised
     private void ReadMerges()
     {
         if (_json.TokenType != JsonTokenType.StartArray)
