@@ -5,6 +5,7 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Text.Metrics;
+using Perenos.Text.Templates;
 using Perenos.Text.Tokenization;
 using Perenos.Training;
 

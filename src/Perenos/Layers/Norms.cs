@@ -18,14 +18,7 @@ public sealed class RootMeanSquareNorm
     }
 
     /// <summary>(…, width) -> (…, width).</summary>
-    public Tensor Forward(Tensor input)
-    {
-        using var scope = NewDisposeScope();
-        // float32: the mean of squares loses digits in bfloat16.
-        var wide = input.to(ScalarType.Float32);
-        var scale = wide.square().mean([-1], keepdim: true).add(_epsilon).rsqrt();
-        return (_weight * (wide * scale).to(input.dtype)).MoveToOuterDisposeScope();
-    }
+    public Tensor Forward(Tensor input) => Kernels.RootMeanSquareNorm.Apply(input, _weight, _epsilon);
 }
 
 /// <summary>(x − mean) / deviation · w + b over the last axis (Ba et al. 2016, https://arxiv.org/abs/1607.06450).</summary>

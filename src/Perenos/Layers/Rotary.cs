@@ -4,17 +4,11 @@ using static TorchSharp.torch;
 
 namespace Perenos.Layers;
 
-/// <summary>Cosines and sines of one call, (1 or B, 1, T, D).</summary>
+/// <summary>Cosines and sines of one call, float32, (T, D/2) or (B, T, D/2).</summary>
 public sealed record RotaryAngles(Tensor Cosine, Tensor Sine)
 {
-    /// <summary>Rotates (B, H, T, D): x cos + (−x₂, x₁) sin, x₁ and x₂ the halves of the last axis.</summary>
-    public Tensor Rotate(Tensor heads)
-    {
-        using var scope = NewDisposeScope();
-        var halves = heads.chunk(2, -1);
-        var turned = cat([halves[1].neg(), halves[0]], -1);
-        return (heads * Cosine + turned * Sine).MoveToOuterDisposeScope();
-    }
+    /// <summary>Rotates (B, T, H, D): x cos + (−x₂, x₁) sin, x₁ and x₂ the halves of the last axis.</summary>
+    public Tensor Rotate(Tensor heads) => Kernels.RotaryRotation.Apply(heads, Cosine, Sine);
 }
 
 /// <summary>How rotary frequencies are stretched for contexts longer than those trained on.</summary>
@@ -47,17 +41,15 @@ public abstract record RotaryScaling
 public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scaling)
 {
     /// <summary>Angles for positions (B or 1, T); <paramref name="callLength"/> is the largest position + 1 (the dynamic kind depends on it).</summary>
-    public RotaryAngles At(Tensor positions, long callLength, ScalarType type)
+    public RotaryAngles At(Tensor positions, long callLength)
     {
         using var scope = NewDisposeScope();
         // float32 throughout: bfloat16 cannot tell neighbouring positions apart.
         var frequencies = tensor(Frequencies(callLength), device: positions.device);
-        var angles = positions.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (B, T, D/2)
-        angles = cat([angles, angles], -1).unsqueeze(1); // (B, 1, T, D)
+        var rows = positions.shape[0] == 1 ? positions.squeeze(0) : positions;
+        var angles = rows.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (T, D/2) or (B, T, D/2)
         double factor = Scaling is RotaryScaling.Yarn yarn ? yarn.AttentionFactor : 1;
-        return new RotaryAngles(
-            angles.cos().mul(factor).to(type).MoveToOuterDisposeScope(),
-            angles.sin().mul(factor).to(type).MoveToOuterDisposeScope());
+        return new RotaryAngles(angles.cos().mul(factor).MoveToOuterDisposeScope(), angles.sin().mul(factor).MoveToOuterDisposeScope());
     }
 
     // base^(−2i/D), i = 0 … D/2 − 1, then stretched; float32 powers as the reference takes them.

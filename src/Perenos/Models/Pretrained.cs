@@ -134,7 +134,8 @@ public sealed class Pretrained : IDisposable
         return parts is null
             ? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model.")
             : Tokenizer.FromGguf(parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null,
-                parts.Scores.Length > 0 ? parts.Scores : null, parts.Types, parts.AddBeginning == false ? null : parts.BeginningId);
+                parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
+                parts.AddBeginning == false ? null : parts.BeginningId, parts.AddEnd == true ? parts.EndId : null);
     }
 
     private static void RefuseMisfit(string location, CausalModel model, Tokenizer tokenizer)
