@@ -33,6 +33,14 @@ internal readonly record struct ComponentSpec(JsonElement Json, string Path, str
         return value.AsText();
     }
 
+    /// <summary>A string of exactly one code point.</summary>
+    public string Character(string name)
+    {
+        var value = At(name);
+        string text = value.AsText();
+        return text.Length == 1 || (text.Length == 2 && char.IsSurrogatePair(text, 0)) ? text : throw value.Error("one character was expected.");
+    }
+
     public string? TextOrNull(string name) => Has(name) ? Text(name) : null;
 
     public string AsText() => Json.ValueKind == JsonValueKind.String ? Json.GetString()! : throw Error("a string was expected.");

@@ -13,10 +13,10 @@ internal static class TokenizerComponents
         ["BertPreTokenizer"] = static _ => new PreTokenizerSequence([
             new PatternSplitter(Blanks, SplitBehavior.Removed), new PatternSplitter(Punctuation, SplitBehavior.Isolated)]),
         ["ByteLevel"] = static spec => new ByteLevelPreTokenizer(spec.Flag("add_prefix_space", true), spec.Flag("use_regex", true)),
-        ["CharDelimiterSplit"] = static spec => new PatternSplitter(new LiteralPattern(spec.Text("delimiter")), SplitBehavior.Removed),
+        ["CharDelimiterSplit"] = static spec => new PatternSplitter(new LiteralPattern(spec.Character("delimiter")), SplitBehavior.Removed),
         ["Digits"] = static spec => new DigitSplitter(spec.Flag("individual_digits", false)),
         ["FixedLength"] = static spec => new FixedLengthSplitter(Math.Max(1, spec.Number("length", 5))),
-        ["Metaspace"] = static spec => new MetaspacePreTokenizer(spec.Text("replacement"), Scheme(spec), spec.Flag("split", true)),
+        ["Metaspace"] = static spec => new MetaspacePreTokenizer(spec.Character("replacement"), Scheme(spec), spec.Flag("split", true)),
         ["Punctuation"] = static spec => new PatternSplitter(
             Punctuation, spec.Has("behavior") ? Behavior(spec) : SplitBehavior.Isolated),
         ["Split"] = static spec => new PatternSplitter(Pattern(spec.At("pattern")), Behavior(spec), spec.Flag("invert", false)),
@@ -43,10 +43,10 @@ internal static class TokenizerComponents
         ["ByteLevel"] = static _ => new ByteLevelDecoder(),
         ["CTC"] = static spec => new CtcDecoder(spec.Text("pad_token"), spec.Text("word_delimiter_token"), spec.Flag("cleanup", true)),
         ["Fuse"] = static _ => new FuseDecoder(),
-        ["Metaspace"] = static spec => new MetaspaceDecoder(spec.Text("replacement"), Scheme(spec)),
+        ["Metaspace"] = static spec => new MetaspaceDecoder(spec.Character("replacement"), Scheme(spec)),
         ["Replace"] = static spec => new ReplaceDecoder(Pattern(spec.At("pattern")), spec.Text("content")),
         ["Sequence"] = static spec => new DecoderSequence(spec.Items("decoders").ConvertAll(Decoder)),
-        ["Strip"] = static spec => new StripDecoder(spec.Text("content"), spec.Number("start"), spec.Number("stop")),
+        ["Strip"] = static spec => new StripDecoder(spec.Character("content"), spec.Number("start"), spec.Number("stop")),
         ["WordPiece"] = static spec => new WordPieceDecoder(spec.Text("prefix"), spec.Flag("cleanup", true)),
     };
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using System.Text.Unicode;
 using Perenos.Runs;
 
 namespace Perenos.Text.Tokenization;
@@ -47,6 +48,8 @@ internal ref struct TokenizerReader
     {
         if (json.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]))
             json = json[3..];
+        if (!Utf8.IsValid(json))
+            throw new PerenosException($"{file}, $: not valid UTF-8.", "Download or save the file again.");
         var reader = new TokenizerReader(json, file);
         try
         {
@@ -292,7 +295,32 @@ internal ref struct TokenizerReader
     private JsonElement Element()
     {
         using var document = JsonDocument.ParseValue(ref _json);
-        return document.RootElement.Clone();
+        var element = document.RootElement.Clone();
+        if (element.GetRawText().Contains("\\u", StringComparison.Ordinal))
+            ReadTexts(element);
+        return element;
+    }
+
+    // An escape such as \ud800 is valid JSON but no text: better found here than by whoever asks for it first.
+    private static void ReadTexts(JsonElement element)
+    {
+        if (element.ValueKind == JsonValueKind.String)
+        {
+            element.GetString();
+        }
+        else if (element.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var item in element.EnumerateArray())
+                ReadTexts(item);
+        }
+        else if (element.ValueKind == JsonValueKind.Object)
+        {
+            foreach (var member in element.EnumerateObject())
+            {
+                _ = member.Name;
+                ReadTexts(member.Value);
+            }
+        }
     }
 
     private string? NextProperty() => _json.Read() && _json.TokenType == JsonTokenType.PropertyName ? _json.GetString() : null;
