@@ -25,9 +25,9 @@ internal sealed class RecipeOptions
         }
 
         Text(command, "--data", "data.path", "jsonl, json, csv, tsv, txt; a folder with train.jsonl; or the stem of aligned files.");
-        Text(command, "--prompt", "data.prompt", "Template of the prompt, such as \"Translate to French: {en}\".");
-        Text(command, "--completion", "data.completion", "Template of the completion, such as \"{fr}\".");
-        Text(command, "--text", "data.text", "Template of plain text.");
+        Template(command, "--prompt", "data.prompt", "Template of the prompt, such as \"Translate to French: {en}\".");
+        Template(command, "--completion", "data.completion", "Template of the completion, such as \"{fr}\".");
+        Template(command, "--text", "data.text", "Template of plain text.");
         Text(command, "--validation", "data.validation", "Records for validation (otherwise a share of the data).");
         Text(command, "--test", "data.test", "Records for the test (otherwise a share of the data).");
         Number<int>(command, "--maximum-length", "data.maximum_length", "Most tokens in an example.");
@@ -68,6 +68,11 @@ internal sealed class RecipeOptions
 
     private void Text(Command command, string name, string key, string description, Action<JsonObject>? beside = null) =>
         Add(command, new Option<string?>(name) { Description = description, HelpName = "text" }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)), beside);
+
+    // A line break is hard to type in a shell: \n stands for one.
+    private void Template(Command command, string name, string key, string description) =>
+        Add(command, new Option<string?>(name) { Description = description, HelpName = "text" }, key,
+            (parsed, option) => JsonValue.Create(parsed.GetValue(option)?.Replace("\\n", "\n", StringComparison.Ordinal)), null);
 
     private void Texts(Command command, string name, string key, string description) =>
         Add(command, new Option<string[]>(name) { Description = description, AllowMultipleArgumentsPerToken = true, HelpName = "text" }, key,

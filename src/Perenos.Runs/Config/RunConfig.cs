@@ -81,7 +81,7 @@ public sealed record DataConfig
     public double TestShare { get; init; } = 0.1;
 
     /// <summary>Most tokens in an example; longer prompts lose their beginning, longer texts become several.</summary>
-    public int MaximumLength { get; init; } = 512;
+    public int MaximumLength { get; init; } = 1024;
 
     /// <summary>Whether prompts are wrapped in the model's chat template: <c>auto</c> (if it has one) or <c>none</c>.</summary>
     public string Template { get; init; } = "auto";

@@ -178,8 +178,8 @@ public static class FineTune
         [.. examination.Records.OfType<PromptRecord>().Zip(examination.Answers, (record, answer) => (record.Prompt, answer))
             .Select((pair, index) => new RunEvent.Sample(pair.Prompt, pair.answer, before.Answers[index], after.Answers[index]))];
 
-    // A first token has a likelihood only after something: the begin token, else the token that separates texts.
-    internal static int? Prefix(Pretrained pretrained) => pretrained.BeginToken ?? pretrained.StopTokens[0];
+    /// <summary>Token before the first of a text, which gives that a likelihood too: the begin token, else the one that ends texts.</summary>
+    public static int? Prefix(Pretrained pretrained) => pretrained.BeginToken ?? pretrained.StopTokens[0];
 
     private static Dictionary<string, string> Engine() => new()
     {

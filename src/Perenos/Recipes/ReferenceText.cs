@@ -17,6 +17,9 @@ public static class ReferenceText
         if (path is null)
             return Embedded();
         var raws = RecordFile.Read(path).ToList();
+        // Text without blank lines has a document a line.
+        if (raws.Count == 1 && path.EndsWith(".txt", StringComparison.OrdinalIgnoreCase))
+            raws = [.. RecordFile.Read(path, PlainTextUnit.Line)];
         if (raws.Count == 0)
             throw new PerenosException($"{path} holds no text.", "Give some dozens of general paragraphs; forgetting is measured on them.");
         List<string> documents = [.. Schema.Detect(raws[0]).Records(raws).OfType<TextRecord>().Select(record => record.Text)];
