@@ -188,7 +188,7 @@ internal sealed class JinjaEvaluator
         var state = new JinjaLoop(items, depth, loop.IsRecursive ? inner => Nested(loop, inner, scope, depth + 1) : null);
         for (int i = 0; i < items.Count; i++)
         {
-            _budget.Spend();
+            _budget.Spend(made: 24); // a turn makes a scope
             state.Index = i;
             var body = new Scope(scope);
             body.Set("loop", state);
@@ -280,6 +280,7 @@ internal sealed class JinjaEvaluator
 
     private object? Evaluate(JinjaExpression expression, Scope scope)
     {
+        int outer = At;
         At = expression.At;
         _budget.Spend();
         _budget.Enter();
@@ -307,6 +308,7 @@ internal sealed class JinjaEvaluator
             _ => throw new InvalidOperationException($"{expression.GetType()} is no expression"),
         };
         _budget.Leave();
+        At = outer;
         return value;
     }
 

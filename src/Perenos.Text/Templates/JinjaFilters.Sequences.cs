@@ -31,7 +31,19 @@ internal static partial class JinjaFilters
 
     private static object? WithoutCase(object? value, bool isCaseSensitive) => !isCaseSensitive && value is string text ? PythonText.Lower(text) : value;
 
-    private static Comparer<object?> Order(JinjaBudget budget) => Comparer<object?>.Create((left, right) => JinjaOperators.Compare(left, right, "<", budget));
+    internal static List<T> Sorted<T>(IEnumerable<T> items, Func<T, object?> key, bool isReversed, JinjaBudget budget)
+    {
+        var order = Comparer<object?>.Create((left, right) => JinjaOperators.Compare(left, right, "<", budget));
+        try
+        {
+            return [.. isReversed ? items.OrderByDescending(key, order) : items.OrderBy(key, order)];
+        }
+        catch (InvalidOperationException exception) when (exception.InnerException is JinjaException inner)
+        {
+            // The sort wraps what its comparison throws.
+            throw new JinjaException(inner.Kind, inner.Message);
+        }
+    }
 
     private static JinjaList DictSort(object? value, JinjaArguments arguments, JinjaBudget budget)
     {
@@ -43,8 +55,7 @@ internal static partial class JinjaFilters
         if (by is not ("key" or "value"))
             throw new JinjaException("FilterArgumentError", "You can only sort by either \"key\" or \"value\"");
         object? Key(KeyValuePair<object?, object?> item) => WithoutCase(by is "key" ? item.Key : item.Value, isCaseSensitive);
-        var ordered = isReversed ? dict.OrderByDescending(Key, Order(budget)) : dict.OrderBy(Key, Order(budget));
-        return new JinjaList([.. ordered.Select(item => JinjaList.Tuple(item.Key, item.Value))]);
+        return new JinjaList([.. Sorted(dict, Key, isReversed, budget).Select(item => JinjaList.Tuple(item.Key, item.Value))]);
     }
 
     private static JinjaList Sort(object? value, JinjaArguments arguments, JinjaBudget budget)
@@ -56,8 +67,7 @@ internal static partial class JinjaFilters
         object? Key(object? item) => getters.Length == 1
             ? WithoutCase(getters[0](item), isCaseSensitive)
             : new JinjaList([.. getters.Select(get => WithoutCase(get(item), isCaseSensitive))]);
-        var items = JinjaOperators.Items(value, budget);
-        return new JinjaList([.. isReversed ? items.OrderByDescending(Key, Order(budget)) : items.OrderBy(Key, Order(budget))]);
+        return new JinjaList(Sorted(JinjaOperators.Items(value, budget), Key, isReversed, budget));
     }
 
     private static JinjaList GroupBy(object? value, JinjaArguments arguments, JinjaBudget budget)
@@ -66,7 +76,7 @@ internal static partial class JinjaFilters
         bool isCaseSensitive = JinjaOperators.IsTrue(arguments.Take(2, "case_sensitive", false));
         object? Key(object? item) => WithoutCase(get(item), isCaseSensitive);
         var groups = new List<(object? Key, List<object?> Items)>();
-        foreach (object? item in JinjaOperators.Items(value, budget).OrderBy(Key, Order(budget)))
+        foreach (object? item in Sorted(JinjaOperators.Items(value, budget), Key, isReversed: false, budget))
         {
             if (groups.Count == 0 || !JinjaOperators.AreEqual(WithoutCase(groups[^1].Key, isCaseSensitive), Key(item), budget))
                 groups.Add((get(item), []));
@@ -113,7 +123,8 @@ internal static partial class JinjaFilters
         if (arguments.Positional.Count == 0)
             throw new JinjaException("FilterArgumentError", "map requires a filter argument");
         string name = arguments.Text(0, "filter");
-        return JinjaList.Generator(items.Select(item => Run(name, item, arguments.After(1), budget)));
+        var rest = arguments.After(1);
+        return JinjaList.Generator(items.Select(item => Run(name, item, rest.After(0), budget)));
     }
 
     private static JinjaList Select(object? value, JinjaArguments arguments, bool hasAttribute, bool keeps, JinjaBudget budget)
@@ -123,8 +134,8 @@ internal static partial class JinjaFilters
             throw new JinjaException("FilterArgumentError", "Missing parameter for attribute name");
         var get = Getter(hasAttribute ? arguments.All()[0] : null, budget);
         string? test = arguments.Positional.Count > used ? arguments.Text(used, "test") : null;
-        bool Holds(object? item) => test is null ? JinjaOperators.IsTrue(item) : JinjaTests.Run(test, item, arguments.After(used + 1), budget);
-        arguments.All();
+        var rest = arguments.After(used + 1);
+        bool Holds(object? item) => test is null ? JinjaOperators.IsTrue(item) : JinjaTests.Run(test, item, rest.After(0), budget);
         return JinjaList.Generator(JinjaOperators.Items(value, budget).Where(item => Holds(get(item)) == keeps));
     }
 

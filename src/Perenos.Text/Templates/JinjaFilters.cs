@@ -125,7 +125,16 @@ internal static partial class JinjaFilters
     {
         if (JinjaOperators.IsNumber(value))
             return JinjaOperators.ToFloat(value!);
-        return value is string text && double.TryParse(text.Trim(PythonText.Blanks).Replace("_", "", StringComparison.Ordinal), NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : null;
+        if (value is not string text)
+            return null;
+        string digits = text.Trim(PythonText.Blanks).Replace("_", "", StringComparison.Ordinal);
+        return digits.ToLowerInvariant().TrimStart('+') switch
+        {
+            "inf" or "infinity" => double.PositiveInfinity,
+            "-inf" or "-infinity" => double.NegativeInfinity,
+            "nan" or "-nan" => double.NaN,
+            _ => double.TryParse(digits, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : null,
+        };
     }
 
     private static object? ToInteger(object? value, JinjaArguments arguments, JinjaBudget budget)

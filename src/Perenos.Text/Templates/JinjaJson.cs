@@ -105,10 +105,7 @@ internal static class JinjaJson
                     AppendItems('[', ']', [.. list.Take()], Append);
                     break;
                 case JinjaDict dict:
-                    var items = dict.Select(item => (Key: item.Key, Value: item.Value));
-                    if (isSorted)
-                        items = items.OrderBy(item => item.Key, Comparer<object?>.Create((left, right) => JinjaOperators.Compare(left, right, "<", budget)));
-                    AppendItems('{', '}', [.. items], item =>
+                    AppendItems('{', '}', isSorted ? JinjaFilters.Sorted(dict, item => item.Key, isReversed: false, budget) : [.. dict], item =>
                     {
                         AppendString(Key(item.Key));
                         _text.Append(afterKey);

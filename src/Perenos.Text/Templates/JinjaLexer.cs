@@ -18,6 +18,9 @@ internal enum JinjaTokenKind
     Float,
     Operator,
     End,
+
+    /// <summary>Where the lexer stopped; the parser raises it when it comes so far.</summary>
+    Error,
 }
 
 /// <summary>A token with its offset; <paramref name="Value"/> is the text (of a string: without quotes and escapes).</summary>
@@ -66,7 +69,16 @@ internal sealed partial class JinjaLexer
     public static List<JinjaToken> Tokens(string normalizedSource)
     {
         var lexer = new JinjaLexer(normalizedSource);
-        lexer.Run();
+        try
+        {
+            lexer.Run();
+        }
+        catch (JinjaException exception)
+        {
+            // What is wrong before it is reported first.
+            lexer.Add(JinjaTokenKind.Error, exception.Message, exception.At);
+        }
+
         return lexer._tokens;
     }
 
@@ -271,6 +283,7 @@ internal sealed partial class JinjaLexer
             case 'x': AppendCode(text, 2, start); break;
             case 'u': AppendCode(text, 4, start); break;
             case 'U': AppendCode(text, 8, start); break;
+            case 'N': throw JinjaException.Syntax("malformed \\N character escape", start);
             case >= '0' and <= '7':
                 int code = c - '0';
                 for (int i = 0; i < 2 && CharAt(_at) is >= '0' and <= '7'; i++)

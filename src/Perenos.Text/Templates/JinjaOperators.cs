@@ -247,12 +247,12 @@ internal static class JinjaOperators
 
     public static object Binary(string symbol, object? left, object? right, JinjaBudget budget)
     {
-        if (left is JinjaUndefined || right is JinjaUndefined)
-            throw UndefinedOr(left, right, JinjaException.Type(""));
         if (symbol == "%" && left is string format)
             return PythonFormat.Percent(format, right is JinjaList { IsTuple: true } tuple ? tuple.Take() : [right], right as JinjaDict, budget);
+        if (left is JinjaUndefined || right is JinjaUndefined)
+            throw UndefinedOr(left, right, JinjaException.Type(""));
         if (IsNumber(left) && IsNumber(right))
-            return left is double || right is double || symbol == "/" ? Float(symbol, left!, right!) : Integer(symbol, ToInteger(left!), ToInteger(right!));
+            return left is double || right is double || symbol == "/" ? (object)Float(symbol, left!, right!) : Integer(symbol, ToInteger(left!), ToInteger(right!));
         switch (symbol)
         {
             case "+" when left is string a && right is string b:
@@ -320,7 +320,7 @@ internal static class JinjaOperators
         return !remainder.IsZero && (remainder.Sign < 0) != (right.Sign < 0) ? quotient - 1 : quotient;
     }
 
-    private static object Float(string symbol, object leftValue, object rightValue)
+    private static double Float(string symbol, object leftValue, object rightValue)
     {
         double left = ToFloat(leftValue), right = ToFloat(rightValue);
         if (symbol is "/" or "//" or "%" && right == 0)

@@ -36,12 +36,14 @@ internal sealed partial class JinjaParser
 
     private JinjaExpression ParseCondition()
     {
+        var unknown = _unknown;
         var value = ParseOr();
         while (IsName("if"))
         {
             int at = Current.At;
             _index++;
             _conditions++;
+            _unknown = unknown; // the value is reached only under the condition
             var test = ParseOr();
             var otherwise = SkipName("else") ? ParseExpression() : null;
             _conditions--;
@@ -355,9 +357,9 @@ internal sealed partial class JinjaParser
             startsInline = false;
             var token = Current;
             string name = ParseDottedName();
-            if (_conditions == 0 && !JinjaFilters.Exists(name))
-                throw JinjaException.Syntax($"No filter named '{name}'.", token.At);
             value = new FilterExpression(value, name, Is("(") ? ParseArguments() : JinjaCallArguments.None, token.At);
+            if (_conditions == 0 && !JinjaFilters.Exists(name))
+                _unknown = JinjaException.Syntax($"No filter named '{name}'.", token.At);
         }
 
         return (FilterExpression?)value;
@@ -369,8 +371,6 @@ internal sealed partial class JinjaParser
         bool isNegated = SkipName("not");
         var token = Current;
         string name = ParseDottedName();
-        if (_conditions == 0 && !JinjaTests.Exists(name))
-            throw JinjaException.Syntax($"No test named '{name}'.", token.At);
         var arguments = JinjaCallArguments.None;
         if (Is("("))
         {
@@ -384,6 +384,8 @@ internal sealed partial class JinjaParser
             arguments = JinjaCallArguments.None with { Positional = [ParsePostfix(ParsePrimary())] };
         }
 
+        if (_conditions == 0 && !JinjaTests.Exists(name))
+            _unknown = JinjaException.Syntax($"No test named '{name}'.", token.At);
         return new TestExpression(value, name, arguments, isNegated, token.At);
     }
 

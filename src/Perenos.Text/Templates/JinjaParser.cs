@@ -20,12 +20,16 @@ internal sealed partial class JinjaParser
 
     private JinjaParser(List<JinjaToken> tokens) => _tokens = tokens;
 
-    private JinjaToken Current => _tokens[_index];
+    // The first filter or test that does not exist; reported when the rest is known to be well formed.
+    private JinjaException? _unknown;
+
+    private JinjaToken Current => _tokens[_index] is { Kind: JinjaTokenKind.Error } error ? throw JinjaException.Syntax(error.Value, error.At) : _tokens[_index];
 
     public static IReadOnlyList<JinjaStatement> Parse(string normalizedSource)
     {
         var parser = new JinjaParser(JinjaLexer.Tokens(normalizedSource));
-        return parser.ParseBody([]);
+        var body = parser.ParseBody([]);
+        return parser._unknown is null ? body : throw parser._unknown;
     }
 
     private List<JinjaStatement> ParseBody(string[] endTags)
@@ -85,7 +89,7 @@ internal sealed partial class JinjaParser
             "filter" => new FilterStatement(ParseFilters(null, startsInline: true)!, ParseUntil("endfilter"), token.At),
             "generation" => new GenerationStatement(ParseUntil("endgeneration"), token.At),
             "autoescape" => ParseAutoescape(token.At),
-            "print" => new PrintStatement(ParseTuple(), token.At),
+            "print" => ParsePrint(token.At),
             "break" or "continue" => ParseLeaveLoop(token),
             "include" or "import" or "from" or "extends" or "block" => throw JinjaException.Syntax($"the tag '{token.Value}' needs other templates, but a chat template stands alone", token.At),
             _ => throw UnexpectedTag(token),
@@ -177,10 +181,18 @@ internal sealed partial class JinjaParser
         return new CallStatement(call, ParseShape("caller", parameters, "endcall"), at);
     }
 
+    private PrintStatement ParsePrint(int at)
+    {
+        var parts = new List<JinjaExpression> { ParseExpression() };
+        while (Skip(","))
+            parts.Add(ParseExpression());
+        return new PrintStatement(new ConcatExpression(parts, at), at);
+    }
+
     private ScopeStatement ParseAutoescape(int at)
     {
-        // Chat templates never escape; the tag only opens a scope.
-        ParseExpression();
+        if (ParseExpression() is not ConstantExpression { Value: false })
+            throw JinjaException.Syntax("a chat template makes plain text, so autoescape can only be false", at);
         return new ScopeStatement(ParseUntil("endautoescape"), at);
     }
 
@@ -259,6 +271,8 @@ internal sealed partial class JinjaParser
             else
             {
                 var token = Current;
+                if (token.Kind == JinjaTokenKind.BlockEnd && targets.Count == 0)
+                    throw JinjaException.Syntax($"Expected an expression, got '{token.Describe()}'", token.At);
                 if (token.Kind != JinjaTokenKind.Name)
                     throw JinjaException.Syntax(token.Kind is JinjaTokenKind.Integer or JinjaTokenKind.Float or JinjaTokenKind.String ? "can't assign to 'const'" : $"expected token 'name', got '{token.Describe()}'", token.At);
                 if (token.Value is "true" or "false" or "none" or "True" or "False" or "None")

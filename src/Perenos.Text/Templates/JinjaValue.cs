@@ -43,27 +43,40 @@ internal enum JinjaListKind
 }
 
 /// <summary>A list, tuple, view or generator; never changed once it is made.</summary>
-internal sealed class JinjaList(IReadOnlyList<object?> items, JinjaListKind kind = JinjaListKind.List)
+internal sealed class JinjaList
 {
-    private bool _isSpent;
+    private readonly IReadOnlyList<object?> _items;
+    private IEnumerable<object?>? _source;
 
-    public JinjaListKind Kind { get; } = kind;
+    public JinjaList(IReadOnlyList<object?> items, JinjaListKind kind = JinjaListKind.List)
+    {
+        _items = items;
+        Kind = kind;
+    }
+
+    private JinjaList(IEnumerable<object?> source)
+    {
+        _items = [];
+        _source = source;
+        Kind = JinjaListKind.Generator;
+    }
+
+    public JinjaListKind Kind { get; }
 
     public bool IsTuple => Kind is JinjaListKind.Tuple or JinjaListKind.Group;
 
-    /// <summary>All items; a generator gives them once.</summary>
+    /// <summary>All items; a generator makes them now, and gives them once.</summary>
     public IReadOnlyList<object?> Take()
     {
-        if (Kind != JinjaListKind.Generator)
-            return items;
-        bool wasSpent = _isSpent;
-        _isSpent = true;
-        return wasSpent ? [] : items;
+        var source = _source;
+        _source = null;
+        return source is null ? _items : [.. source];
     }
 
     public static JinjaList Tuple(params object?[] items) => new(items, JinjaListKind.Tuple);
 
-    public static JinjaList Generator(IEnumerable<object?> items) => new([.. items], JinjaListKind.Generator);
+    /// <summary>What a lazy filter gives: its errors come when its items are asked for, and never where nobody asks.</summary>
+    public static JinjaList Generator(IEnumerable<object?> items) => new(items);
 }
 
 /// <summary>A mapping that keeps the order of its keys; 1, 1.0 and true are one key, as in Python.</summary>
@@ -250,8 +263,8 @@ internal sealed class JinjaArguments(IReadOnlyList<object?> positional, JinjaDic
 /// <summary>What one rendering may spend; a template comes from a stranger's file and could loop or grow without end.</summary>
 internal sealed class JinjaBudget
 {
-    private const long MostSteps = 20_000_000;
-    private const int LongestText = 32 << 20;
+    private const long MostSteps = 5_000_000;
+    private const int LongestText = 16 << 20;
     private const int DeepestCalls = 800;
 
     private long _steps;
@@ -260,11 +273,11 @@ internal sealed class JinjaBudget
     /// <summary>Counts one step, and more for text or items that are made.</summary>
     public void Spend(long made = 0)
     {
+        if (made > LongestText)
+            throw JinjaException.Limit($"the template makes a value longer than {LongestText >> 20} million characters");
         _steps += 1 + (made / 8);
         if (_steps > MostSteps)
             throw JinjaException.Limit("the template runs too long");
-        if (made > LongestText)
-            throw JinjaException.Limit($"the template makes a value longer than {LongestText >> 20} million characters");
     }
 
     /// <summary>Text that was made, counted.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 using System.Text;
@@ -9,6 +10,8 @@ internal delegate object? PythonStringMethod(string text, JinjaArguments argumen
 /// <summary>The methods of Python's str (https://docs.python.org/3/library/stdtypes.html#string-methods).</summary>
 internal static class PythonStringMethods
 {
+    private static readonly SearchValues<char> LineEnds = SearchValues.Create("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
+
     private static readonly Dictionary<string, PythonStringMethod> All = new(StringComparer.Ordinal)
     {
         ["capitalize"] = (text, _, _) => PythonText.Capitalize(text),
@@ -143,7 +146,7 @@ internal static class PythonStringMethods
         int start = 0;
         while (start < text.Length)
         {
-            int end = text.AsSpan(start).IndexOfAny("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
+            int end = text.AsSpan(start).IndexOfAny(LineEnds);
             if (end < 0)
             {
                 yield return text[start..];

@@ -1,0 +1,40 @@
+using System.CommandLine;
+using Perenos.Adapters;
+using Perenos.Models;
+using Perenos.Recipes;
+
+namespace Perenos.Cli;
+
+/// <summary>Which model, with which adapter, in which type: what evaluating and generating share.</summary>
+internal sealed class ModelOptions
+{
+    private readonly Option<string?> _model = new("--model") { Description = "Folder in Hugging Face's layout, a GGUF file, or \"base\".", HelpName = "path" };
+    private readonly Option<string?> _adapter = new("--adapter") { Description = "PEFT folder, such as runs/NAME/adapter.", HelpName = "folder" };
+    private readonly Option<string> _dtype = new("--dtype") { Description = "auto (measured), float32 or bfloat16.", DefaultValueFactory = _ => "auto" };
+
+    public ModelOptions(Command command)
+    {
+        command.Add(_model);
+        command.Add(_adapter);
+        command.Add(_dtype);
+    }
+
+    /// <summary>The model that was asked for, if one was.</summary>
+    public string? Model(ParseResult parsed) => parsed.GetValue(_model);
+
+    /// <summary>Opens model and adapter; the caller disposes both.</summary>
+    public (Pretrained Pretrained, Lora? Adapter) Open(ParseResult parsed, string model, string? adapter)
+    {
+        adapter = parsed.GetValue(_adapter) ?? adapter;
+        var pretrained = Pretrained.Open(model, ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
+        try
+        {
+            return (pretrained, adapter is null ? null : PeftFolder.Open(adapter, pretrained.Model.Parts));
+        }
+        catch
+        {
+            pretrained.Dispose();
+            throw;
+        }
+    }
+}

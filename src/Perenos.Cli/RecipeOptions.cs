@@ -1,0 +1,103 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+
+namespace Perenos.Cli;
+
+/// <summary>A recipe file with the options of the command line laid over it: each option stands for one key.</summary>
+internal sealed class RecipeOptions
+{
+    private readonly List<(Option Option, Action<ParseResult, JsonObject> Lay)> _options = [];
+    private readonly Argument<string?> _recipe = new("recipe") { Description = "Recipe (yaml or json); options override its keys.", Arity = ArgumentArity.ZeroOrOne };
+
+    public RecipeOptions(Command command, bool isPretrained)
+    {
+        command.Add(_recipe);
+        if (isPretrained)
+        {
+            Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
+            Text(command, "--method", "method.kind", "lora or full.");
+            Number<int>(command, "--rank", "method.rank", "LoRA: rank of the update.");
+            Number<double>(command, "--alpha", "method.alpha", "LoRA: the update counts alpha / rank times.");
+            Number<double>(command, "--dropout", "method.dropout", "LoRA: dropout of the update's inputs.");
+            Texts(command, "--targets", "method.targets", "LoRA: ends of layer names, all-linear, or re: and an expression.");
+        }
+
+        Text(command, "--data", "data.path", "jsonl, json, csv, tsv, txt; a folder with train.jsonl; or the stem of aligned files.");
+        Text(command, "--prompt", "data.prompt", "Template of the prompt, such as \"Translate to French: {en}\".");
+        Text(command, "--completion", "data.completion", "Template of the completion, such as \"{fr}\".");
+        Text(command, "--text", "data.text", "Template of plain text.");
+        Text(command, "--validation", "data.validation", "Records for validation (otherwise a share of the data).");
+        Text(command, "--test", "data.test", "Records for the test (otherwise a share of the data).");
+        Number<int>(command, "--maximum-length", "data.maximum_length", "Most tokens in an example.");
+        Text(command, "--template", "data.template", "Chat template: auto or none.");
+        Number<double>(command, "--epochs", "training.epochs", "Passes over the training data.");
+        Number<int>(command, "--steps", "training.maximum_steps", "Most optimizer steps.");
+        Number<int>(command, "--batch-size", "training.batch_size", "Examples in a step.");
+        Number<int>(command, "--micro-batch-size", "training.micro_batch_size", "Examples computed at once; a step adds up as many as it needs.");
+        Number<double>(command, "--learning-rate", "training.learning_rate", "Highest learning rate (default: the method's).");
+        Text(command, "--schedule", "training.schedule", "constant, linear or cosine.");
+        Number<int>(command, "--validate-every", "training.validate_every", "Steps between validations.");
+        Number<int>(command, "--save-every", "training.save_every", "Steps between checkpoints.");
+        Number<int>(command, "--patience", "training.patience", "Validations without gain before stopping early.");
+        Text(command, "--reference", "evaluation.reference", "General text on which forgetting is measured.");
+        Number<int>(command, "--test-records", "evaluation.test_records", "Test records that are generated and scored.");
+        Number<int>(command, "--max-new-tokens", "evaluation.generation.max_new_tokens", "Most tokens of an answer.");
+        Number<ulong>(command, "--seed", "seed", "Seed of every random choice.");
+        Text(command, "--dtype", "dtype", "auto (measured), float32 or bfloat16.");
+        Text(command, "--name", "name", "Name of the run's folder.");
+    }
+
+    /// <summary>The configuration that recipe and options describe together.</summary>
+    /// <exception cref="PerenosException">A key is unknown, missing or of the wrong kind.</exception>
+    public RunConfig Read(ParseResult parsed)
+    {
+        string? recipe = parsed.GetValue(_recipe);
+        var tree = recipe is null ? [] : ConfigFile.ReadTree(recipe);
+        foreach (var (option, lay) in _options)
+        {
+            if (parsed.GetResult(option) is { Implicit: false })
+                lay(parsed, tree);
+        }
+
+        if (recipe is null && tree["start"] is null)
+            throw new PerenosException("Neither a recipe nor a model was given.", "perenos tune recipe.yaml, or perenos tune --model MODEL --data FILE; perenos tune --help has examples.");
+        return ConfigFile.Parse<RunConfig>(tree, recipe ?? "the command line");
+    }
+
+    private void Text(Command command, string name, string key, string description, Action<JsonObject>? beside = null) =>
+        Add(command, new Option<string?>(name) { Description = description, HelpName = "text" }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)), beside);
+
+    private void Texts(Command command, string name, string key, string description) =>
+        Add(command, new Option<string[]>(name) { Description = description, AllowMultipleArgumentsPerToken = true, HelpName = "text" }, key,
+            (parsed, option) => new JsonArray([.. parsed.GetValue(option)!.Select(value => (JsonNode)value)]), null);
+
+    private void Number<T>(Command command, string name, string key, string description)
+        where T : struct => Add(command, new Option<T?>(name) { Description = description, HelpName = "number" }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)!.Value), null);
+
+    private void Add<T>(Command command, Option<T> option, string key, Func<ParseResult, Option<T>, JsonNode?> value, Action<JsonObject>? beside)
+    {
+        command.Add(option);
+        _options.Add((option, (parsed, tree) =>
+        {
+            var parts = key.Split('.');
+            var section = parts[..^1].Aggregate(tree, Section);
+            // Another kind of method: the recipe's settings belong to the old one.
+            if (key == "method.kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
+                section.Clear();
+            if (parts[0] == "method" && section["kind"] is null)
+                section["kind"] = "lora";
+            section[parts[^1]] = value(parsed, option);
+            beside?.Invoke(tree);
+        }
+        ));
+    }
+
+    private static JsonObject Section(JsonObject tree, string name)
+    {
+        if (tree[name] is not JsonObject section)
+            tree[name] = section = [];
+        return section;
+    }
+}

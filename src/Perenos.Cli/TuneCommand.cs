@@ -1,0 +1,65 @@
+using System.CommandLine;
+using Perenos.Recipes;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+
+namespace Perenos.Cli;
+
+/// <summary><c>perenos tune</c>: adapt a pretrained model to a corpus.</summary>
+internal static class TuneCommand
+{
+    public static Command Create()
+    {
+        var command = new ExampledCommand("tune", "Adapt a pretrained model to a corpus, judge it before and after, and write a report.",
+            "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\"",
+            "perenos tune --model ./SmolLM2-135M-Instruct --data bulletins.jsonl --prompt \"Translate to French: {en}\" --completion \"{fr}\" --method lora",
+            "perenos tune recipe.yaml --epochs 5 --dry-run",
+            "perenos tune --resume runs/NAME");
+        AddTo(command, isPretrained: true, "tune");
+        return command;
+    }
+
+    /// <summary>Options and action that tuning and pretraining share: it is one road.</summary>
+    public static void AddTo(Command command, bool isPretrained, string recipeName)
+    {
+        var recipe = new RecipeOptions(command, isPretrained);
+        var resume = new Option<string?>("--resume") { Description = "Go on with an interrupted run: its folder or name.", HelpName = "run" };
+        var dryRun = new Option<bool>("--dry-run") { Description = "Show the plan (tokens, steps, memory, time) and one example, and stop." };
+        var runs = new Option<string>("--runs") { Description = "Folder of runs.", DefaultValueFactory = _ => RunFolder.DefaultRoot, HelpName = "folder" };
+        command.Add(resume);
+        command.Add(dryRun);
+        command.Add(runs);
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(resume) is { } name)
+            {
+                using var folder = RunFolder.Resume(name, parsed.GetValue(runs)!);
+                return RunDisplay.Show(folder, (listener, stop) => FineTune.Resume(folder, listener, stop));
+            }
+
+            var config = recipe.Read(parsed);
+            RefuseWrongStart(config, isPretrained);
+            if (parsed.GetValue(dryRun))
+                return DryRun(config);
+            string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture;
+            using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, config.Data.Path, TimeProvider.System);
+            return RunDisplay.Show(fresh, (listener, stop) => FineTune.Run(config, fresh, listener, stop));
+        });
+    }
+
+    private static int DryRun(RunConfig config)
+    {
+        using var run = PreparedRun.Open(config);
+        var (seconds, memory) = run.Rehearse(TimeProvider.System);
+        RunDisplay.ShowPlan(run, seconds, memory);
+        return 0;
+    }
+
+    private static void RefuseWrongStart(RunConfig config, bool isPretrained)
+    {
+        if (isPretrained && config.Start is RandomStart)
+            throw new PerenosException("The recipe starts from random weights.", "That is perenos pretrain.");
+        if (!isPretrained && config.Start is PretrainedStart)
+            throw new PerenosException("The recipe starts from a pretrained model.", "That is perenos tune; to go on with pretraining, tune with method full.");
+    }
+}
