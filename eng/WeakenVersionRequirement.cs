@@ -1,12 +1,13 @@
 using System;
 using System.IO;
+using System.Linq;
 using System.Text;
 using Microsoft.Build.Framework;
 using Microsoft.Build.Utilities;
 
 /// <summary>
-/// Marks one version requirement of a 64-bit little-endian ELF library weak, so that the loader accepts a system library
-/// without that version. Does nothing if the library does not ask for it, or asks for it weakly already.
+/// Copies a 64-bit little-endian ELF library with one version requirement marked weak, so that the loader accepts a system
+/// library without that version. The copy is the same bytes if the library does not ask for it, or asks for it weakly already.
 /// </summary>
 public sealed class WeakenVersionRequirement : Task
 {
@@ -15,6 +16,9 @@ public sealed class WeakenVersionRequirement : Task
 
     [Required]
     public string Library { get; set; } = "";
+
+    [Required]
+    public string Copy { get; set; } = "";
 
     [Required]
     public string Version { get; set; } = "";
@@ -29,16 +33,11 @@ public sealed class WeakenVersionRequirement : Task
         }
 
         long flags = FindFlags(elf);
-        if (flags < 0 || (elf[flags] & WeakFlag) != 0)
-            return true;
-
-        elf[flags] |= (byte)WeakFlag;
-        // A new file, then a rename: the output may be a link into the package cache, which must stay as it is.
-        string temporary = Library + ".weak";
-        File.WriteAllBytes(temporary, elf);
-        File.Delete(Library);
-        File.Move(temporary, Library);
-        Log.LogMessage(MessageImportance.Low, $"{Library}: {Version} is a weak requirement.");
+        if (flags >= 0)
+            elf[flags] |= (byte)WeakFlag;
+        // Written only if it differs, so that a build without changes copies nothing.
+        if (!File.Exists(Copy) || !elf.SequenceEqual(File.ReadAllBytes(Copy)))
+            File.WriteAllBytes(Copy, elf);
         return true;
     }
 

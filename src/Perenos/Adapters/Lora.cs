@@ -23,15 +23,26 @@ public sealed class Lora : IDisposable
     private Lora(IEnumerable<LoraPlacement> placements, double dropout, Func<LoraPlacement, (Tensor Down, Tensor Up)> create)
     {
         _dropout = new LoraDropout(dropout);
-        foreach (var placement in placements)
+        try
         {
-            var (down, up) = create(placement);
-            var layer = new LoraLayer(placement, down.DetachFromDisposeScope(), up.DetachFromDisposeScope(), _dropout);
-            _layers.Add(layer);
-            _weights.Add($"{placement.Target.Path}.lora_A.weight", layer.Down);
-            _weights.Add($"{placement.Target.Path}.lora_B.weight", layer.Up);
-            placement.Target.Adapter = layer;
+            foreach (var placement in placements)
+            {
+                var (down, up) = create(placement);
+                var layer = new LoraLayer(placement, down.DetachFromDisposeScope(), up.DetachFromDisposeScope(), _dropout);
+                _layers.Add(layer);
+                _weights.Add($"{placement.Target.Path}.lora_A.weight", layer.Down);
+                _weights.Add($"{placement.Target.Path}.lora_B.weight", layer.Up);
+            }
         }
+        catch
+        {
+            foreach (var layer in _layers)
+                layer.Dispose();
+            throw;
+        }
+
+        // All or nothing: a model with half an adapter would be neither the base nor the adapted one.
+        Attach();
     }
 
     /// <summary>A [rank, inputs] and B [outputs, rank] of every adapted layer, float32, by name (PEFT's less its prefix).</summary>

@@ -29,6 +29,7 @@ public static class PeftFolder
         var placements = config.Place(parts);
         using var file = SafetensorsFile.Open(Path.Combine(folder, WeightsName));
         CheckNames(file, placements);
+        RefuseOtherBase(file, placements);
         return Lora.Restore(placements, config.Dropout, placement =>
         {
             Tensor Take(string half, long[] shape)
@@ -117,7 +118,8 @@ public static class PeftFolder
         var wanted = placements
             .SelectMany(placement => new[] { "lora_A", "lora_B" }.Select(half => $"{Prefix}{placement.Target.Path}.{half}.weight"))
             .ToHashSet();
-        var surplus = file.Tensors.Keys.Where(name => !wanted.Contains(name)).ToList();
+        var copies = placements.Select(BaseCopy).ToHashSet();
+        var surplus = file.Tensors.Keys.Where(name => !wanted.Contains(name) && !copies.Contains(name)).ToList();
         var missing = wanted.Where(name => !file.Tensors.ContainsKey(name)).ToList();
         if (surplus.Count == 0 && missing.Count == 0)
             return;
@@ -126,4 +128,24 @@ public static class PeftFolder
             $"{file.Location} does not fit this model: names without a layer: {Some(surplus)}; layers without weights: {Some(missing)}.",
             $"Use the base that the adapter was trained on; names must begin with {Prefix} and continue as in the base.");
     }
+
+    // PEFT saves the head's own weight beside an update of the head; it may only repeat the base.
+    private static void RefuseOtherBase(SafetensorsFile file, IReadOnlyList<LoraPlacement> placements)
+    {
+        foreach (var placement in placements.Where(placement => file.Tensors.ContainsKey(BaseCopy(placement))))
+        {
+            var weight = placement.Target.Weight;
+            using var copy = file.Read(BaseCopy(placement), weight.dtype);
+            using var here = weight.detach().cpu();
+            using var equal = copy.shape.SequenceEqual(here.shape) ? copy.eq(here).all() : null;
+            if (equal?.item<bool>() != true)
+            {
+                throw new PerenosException(
+                    $"{file.Location}: {BaseCopy(placement)} is not the weight of this model's {placement.Target.Path}.",
+                    "Use the base that the adapter was trained on.");
+            }
+        }
+    }
+
+    private static string BaseCopy(LoraPlacement placement) => $"{Prefix}{placement.Target.Path}.base_layer.weight";
 }

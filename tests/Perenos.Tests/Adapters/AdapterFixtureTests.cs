@@ -22,6 +22,7 @@ public sealed class AdapterFixtureTests
     public void An_adapter_computes_what_peft_computes(string name)
     {
         string folder = OpenableOrSkip(name, out var expected);
+        Assert.SkipWhen(IsInBfloat16(expected), $"{name}: judged by the test in bfloat16");
         using var scope = NewDisposeScope();
         using var model = OpenBase(folder);
         using var values = SafetensorsFile.Open(Path.Combine(folder, "expected.safetensors"));
@@ -55,6 +56,27 @@ public sealed class AdapterFixtureTests
         Near.Equal(Value("logits") * real, Logits() * real, tolerance, "unmerged");
         foreach (var (weight, kept) in model.Parts.Weights.Values.Zip(before))
             Assert.True(weight.equal(kept).all().item<bool>());
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void An_adapter_on_a_bfloat16_base_stays_within_what_bfloat16_costs(string name)
+    {
+        string folder = OpenableOrSkip(name, out var expected);
+        Assert.SkipUnless(IsInBfloat16(expected), $"{name}: judged in float32");
+        using var scope = NewDisposeScope();
+        using var model = OpenBase(folder, ScalarType.BFloat16);
+        using var lora = PeftFolder.Open(folder, model.Parts);
+        using var values = SafetensorsFile.Open(Path.Combine(folder, "expected.safetensors"));
+        using var tokens = values.Read("input_ids");
+        using var mask = values.Tensors.ContainsKey("attention_mask") ? values.Read("attention_mask") : ones_like(tokens);
+        using var positions = values.Tensors.ContainsKey("position_ids") ? values.Read("position_ids") : null;
+        using var logits = values.Read("logits");
+        var real = mask.unsqueeze(-1);
+        var actual = model.Logits(model.Hidden(tokens, mask, positions));
+        Assert.Equal(ScalarType.BFloat16, actual.dtype);
+        // "The distance to the fp32 base is the honest tolerance."
+        Near.Equal(logits * real, actual * real, expected["max_abs_bf16_minus_fp32_base"]!.GetValue<double>(), name);
     }
 
     [Theory]
@@ -155,11 +177,13 @@ public sealed class AdapterFixtureTests
     private static string BaseOf(string folder) => Path.GetFullPath(Path.Combine(
         folder, JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "adapter_config.json")))!["base_model_name_or_path"]!.ToString()));
 
-    private static CausalModel OpenBase(string folder)
+    private static bool IsInBfloat16(JsonNode expected) => expected["logits_dtype"]?.ToString() == "bfloat16";
+
+    private static CausalModel OpenBase(string folder, ScalarType type = ScalarType.Float32)
     {
         string path = BaseOf(folder);
         using var weights = CheckpointFolder.OpenWeights(path);
-        return ModelCatalogue.Load(JsonNode.Parse(File.ReadAllText(Path.Combine(path, "config.json")))!.AsObject(), path, weights, ScalarType.Float32);
+        return ModelCatalogue.Load(JsonNode.Parse(File.ReadAllText(Path.Combine(path, "config.json")))!.AsObject(), path, weights, type);
     }
 
     private static double Tolerance(JsonNode expected, string kind, double least) =>
