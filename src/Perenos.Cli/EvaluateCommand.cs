@@ -5,7 +5,6 @@ using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 using Spectre.Console;
 
 namespace Perenos.Cli;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Perenos.Recipes;
-using Perenos.Runs;
 using Perenos.Text.Tokenization;
 
 namespace Perenos.Cli;

@@ -4,7 +4,6 @@ using Perenos.Checkpoints;
 using Perenos.Layers;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;
@@ -18,6 +17,7 @@ public static class PeftFolder
 {
     private const string ConfigName = "adapter_config.json";
     private const string WeightsName = "adapter_model.safetensors";
+    private static readonly string[] Halves = ["lora_A", "lora_B"];
     private const string Prefix = "base_model.model.";
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
@@ -116,7 +116,7 @@ public static class PeftFolder
     private static void CheckNames(SafetensorsFile file, IReadOnlyList<LoraPlacement> placements)
     {
         var wanted = placements
-            .SelectMany(placement => new[] { "lora_A", "lora_B" }.Select(half => $"{Prefix}{placement.Target.Path}.{half}.weight"))
+            .SelectMany(placement => Halves.Select(half => $"{Prefix}{placement.Target.Path}.{half}.weight"))
             .ToHashSet();
         var copies = placements.Select(BaseCopy).ToHashSet();
         var surplus = file.Tensors.Keys.Where(name => !wanted.Contains(name) && !copies.Contains(name)).ToList();

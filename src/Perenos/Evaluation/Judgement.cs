@@ -169,7 +169,7 @@ public sealed record Examination(
     }
 
     // A prompt too long for the model loses its beginning, as in training.
-    private int[] Fit(int[] prompt, CausalModel model)
+    private static int[] Fit(int[] prompt, CausalModel model)
     {
         long room = model.Config.MaximumLength - 1;
         return prompt.Length <= room ? prompt : LengthLimit.ShortenPrompt(prompt, (int)room, startId: null);

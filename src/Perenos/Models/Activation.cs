@@ -1,5 +1,4 @@
 using Perenos.Runs;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Models;

@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Layers;
 using Perenos.Runs;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Models;

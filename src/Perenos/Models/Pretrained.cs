@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Runs;
 using Perenos.Text.Tokenization;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Models;

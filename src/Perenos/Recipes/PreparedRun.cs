@@ -5,7 +5,6 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;

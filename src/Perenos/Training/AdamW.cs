@@ -1,6 +1,5 @@
 using Perenos.Kernels;
 using Perenos.Runs.Config;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Training;

@@ -1,7 +1,6 @@
 using Perenos.Kernels;
 using Perenos.Models;
 using Perenos.Text.Data;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Training;

@@ -2,7 +2,6 @@ using Perenos.Kernels;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Training;

@@ -1,8 +1,7 @@
 using Perenos.Checkpoints;
 using Perenos.Runs;
-using AtomicFile = Perenos.Runs.AtomicFile;
-using TorchSharp;
 using static TorchSharp.torch;
+using AtomicFile = Perenos.Runs.AtomicFile;
 
 namespace Perenos.Training;
 

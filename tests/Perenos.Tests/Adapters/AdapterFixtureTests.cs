@@ -6,7 +6,6 @@ using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Testing;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -156,7 +155,7 @@ public sealed class AdapterFixtureTests
         int[][] prompts = [ids[..width], [.. ids[width..].Where((_, place) => mask[width + place] == 1)]];
         var generator = new TextGenerator(model, new GenerationConfig { MaxNewTokens = Ids("generated_row0").Length }, []);
         Assert.Equal(Ids("generated_row0"), generator.Stream(prompts[0]));
-        Assert.Equal(Ids("generated_left_padded"), generator.Generate(prompts).SelectMany(row => row));
+        Assert.Equal(Ids("generated_left_padded"), generator.Generate(prompts, cancellation: TestContext.Current.CancellationToken).SelectMany(row => row));
         _ = expected;
     }
 

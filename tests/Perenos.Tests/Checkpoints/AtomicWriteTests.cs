@@ -1,8 +1,8 @@
 using Perenos.Checkpoints;
 using Perenos.Runs;
-using AtomicFile = Perenos.Checkpoints.AtomicFile;
 using Xunit;
 using static TorchSharp.torch;
+using AtomicFile = Perenos.Checkpoints.AtomicFile;
 
 namespace Perenos.Tests.Checkpoints;
 

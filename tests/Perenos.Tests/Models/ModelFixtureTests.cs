@@ -5,7 +5,6 @@ using Perenos.Kernels;
 using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Testing;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -85,12 +84,12 @@ public sealed class ModelFixtureTests
         var padded = fixture.Ids("prompt_ids_left");
         var prompts = padded.Zip(masks, (ids, mask) => ids.Where((_, place) => mask[place] == 1).ToArray()).ToArray();
         var generatedLeft = fixture.Ids("generated_left");
-        var texts = generator.Generate(prompts);
+        var texts = generator.Generate(prompts, cancellation: TestContext.Current.CancellationToken);
         for (int row = 0; row < prompts.Length; row++)
             Assert.Equal(generatedLeft[row][padded[row].Length..], texts[row]);
 
         int stop = fixture.Expected["stop_token_of_generated_stop_left"]!.GetValue<int>();
-        var stopped = new TextGenerator(fixture.Model, settings, [stop]).Generate(prompts);
+        var stopped = new TextGenerator(fixture.Model, settings, [stop]).Generate(prompts, cancellation: TestContext.Current.CancellationToken);
         var generatedStop = fixture.Ids("generated_stop_left");
         for (int row = 0; row < prompts.Length; row++)
             Assert.Equal(generatedStop[row][padded[row].Length..].TakeWhile(token => token != stop), stopped[row]);

@@ -6,7 +6,6 @@ using Perenos.Runs.Config;
 using Perenos.Testing;
 using Perenos.Text.Data;
 using Perenos.Training;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
