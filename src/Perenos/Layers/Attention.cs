@@ -21,7 +21,7 @@ public static class CausalAttention
         if (groups != heads)
             (key, value) = (Spread(key, heads / groups), Spread(value, heads / groups));
 
-        var mask = context.MaskIn(query.dtype);
+        var mask = context.Mask;
         bool isCausal = mask is null && query.shape[2] > 1;
         var mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask: mask, is_casual: isCausal);
         // (B, H, T, D) -> (B, T, H · D)

@@ -15,7 +15,7 @@ public sealed class ForwardContext
     public Tensor Positions { get; }
 
     /// <summary>(B, 1, T, K) or (1, 1, T, K), added to attention scores; none means plainly causal.</summary>
-    public Tensor? Mask { get; private set; }
+    public Tensor? Mask { get; }
 
     /// <summary>Keys and values of earlier tokens, or none.</summary>
     public KeyValueCache? Cache { get; }
@@ -28,25 +28,18 @@ public sealed class ForwardContext
     /// <param name="attentionMask">(B, K) int64 over all tokens including the cached ones, 1 for real tokens and 0 for padding; none where nothing is padded on the left.</param>
     /// <param name="positions">(B, T); by default they count on from the cache's length.</param>
     /// <param name="cache">Keys and values of earlier tokens.</param>
-    public static ForwardContext For(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache)
+    /// <param name="type">Type of the attention scores.</param>
+    public static ForwardContext For(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache, ScalarType type)
     {
         long time = tokens.shape[1];
         long past = cache?.Length ?? 0;
         positions ??= arange(past, past + time, dtype: ScalarType.Int64, device: tokens.device).unsqueeze(0);
         // A single new token sees everything; several tokens without a past are plainly causal.
         bool isPlain = attentionMask is null && (past == 0 || time == 1);
-        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device), cache);
+        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type), cache);
     }
 
-    /// <summary>The mask in the type of the scores.</summary>
-    public Tensor? MaskIn(ScalarType type)
-    {
-        if (Mask is not null && Mask.dtype != type)
-            Mask = Mask.to(type);
-        return Mask;
-    }
-
-    private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device)
+    private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)
     {
         using var scope = NewDisposeScope();
         var columns = arange(past + time, device: device).unsqueeze(0); // (1, K)
@@ -59,6 +52,6 @@ public sealed class ForwardContext
             visible = visible.logical_and(attentionMask.to(ScalarType.Bool).unsqueeze(1).unsqueeze(1).logical_or(itself));
         }
 
-        return zeros(visible.shape, device: device).masked_fill(visible.logical_not(), Hidden).MoveToOuterDisposeScope();
+        return zeros(visible.shape, device: device).masked_fill(visible.logical_not(), Hidden).to(type).MoveToOuterDisposeScope();
     }
 }

@@ -47,7 +47,7 @@ public abstract class CausalModel : IDisposable
     public Tensor Hidden(Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null)
     {
         using var scope = NewDisposeScope();
-        var context = ForwardContext.For(tokens, attentionMask, positions, cache);
+        var context = ForwardContext.For(tokens, attentionMask, positions, cache, ComputeType);
         var hidden = Embed(tokens, context);
         foreach (var layer in Layers)
             hidden = layer.Forward(hidden, context);

@@ -94,7 +94,8 @@ public sealed class AdapterFixtureTests
             PeftFolder.Save(written, lora, model.Parts, settings, "base");
             using var theirs = SafetensorsFile.Open(Path.Combine(folder, "adapter_model.safetensors"));
             using var ours = SafetensorsFile.Open(Path.Combine(written, "adapter_model.safetensors"));
-            Assert.Equal(theirs.Tensors.Keys.Order(StringComparer.Ordinal), ours.Tensors.Keys.Order(StringComparer.Ordinal));
+            // PEFT repeats the frozen weight of an adapted head; it is not part of the adapter.
+            Assert.Equal(theirs.Tensors.Keys.Where(key => !key.EndsWith(".base_layer.weight", StringComparison.Ordinal)).Order(StringComparer.Ordinal), ours.Tensors.Keys.Order(StringComparer.Ordinal));
             lora.Detach();
             using var again = PeftFolder.Open(written, model.Parts);
             Assert.Equal(lora.Placements, again.Placements);
