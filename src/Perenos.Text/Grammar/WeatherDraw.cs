@@ -14,7 +14,7 @@ internal sealed class WeatherDraw
         IsCold = OneIn(2);
     }
 
-    /// <summary>The season of the sentence: no snow with a humidex, no black ice with an ultraviolet index.</summary>
+    /// <summary>The season of the sentence: no snow at 25 degrees.</summary>
     public bool IsCold { get; }
 
     public bool OneIn(int count) => Below(count) == 0;
@@ -82,14 +82,12 @@ internal sealed class WeatherDraw
         };
     }
 
-    public Phrase Place() => Below(8) switch
+    public Phrase Place() => Below(6) switch
     {
         < 2 => InCity(),
         2 => NearCity(),
         3 => BesideCity(),
-        4 => InRegion(),
-        5 => InPartOfRegion(),
-        6 => OverRegion(),
+        4 => Common(WeatherLexicon.Regions),
         _ => Common(WeatherLexicon.Terrain),
     };
 
@@ -107,8 +105,6 @@ internal sealed class WeatherDraw
             : new(place.English + time.English, place.French + time.French);
     }
 
-    public Region Region() => Common(WeatherLexicon.Regions);
-
     private Phrase InCity()
     {
         var city = Common(WeatherLexicon.Cities);
@@ -125,28 +121,6 @@ internal sealed class WeatherDraw
     {
         var (city, direction) = (Common(WeatherLexicon.Cities), Any(WeatherLexicon.Directions));
         return new($"{direction.English} of {city.English}", $"{French.ToDefinite(direction.French)} {French.OfDefinite(city.French)}");
-    }
-
-    private Phrase InRegion()
-    {
-        var region = Region();
-        return new($"in {region.English}", region.FrenchIn);
-    }
-
-    // "in the northern Alps": the English article moves before the adjective.
-    private Phrase InPartOfRegion()
-    {
-        var (region, side) = (Region(), Any(WeatherLexicon.Sides));
-        string english = region.English.StartsWith("the ", StringComparison.Ordinal)
-            ? $"in the {side.English} {region.English[4..]}"
-            : $"in {side.English} {region.English}";
-        return new(english, $"dans {side.French} {French.OfDefinite(region.French)}");
-    }
-
-    private Phrase OverRegion()
-    {
-        var region = Region();
-        return new($"over {region.English}", $"sur {region.French}");
     }
 
     private static Phrase Led(Phrase phrase) => new(" " + phrase.English, " " + phrase.French);
