@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 
 namespace Perenos.Runs;
 
@@ -21,27 +22,27 @@ public static partial class AtomicFile
     public static void Write(string path, Action<Stream> fill)
     {
         ArgumentNullException.ThrowIfNull(fill);
-        path = Path.GetFullPath(path);
-        string temporary = TemporaryName(path);
-        try
+        Replace(Path.GetFullPath(path), temporary =>
         {
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16))
-            {
-                fill(stream);
-                stream.Flush(flushToDisk: true);
-            }
+            using var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16);
+            fill(stream);
+            stream.Flush(flushToDisk: true);
+        });
+    }
 
-            File.Move(temporary, path, overwrite: true);
-            SyncFolder(Path.GetDirectoryName(path)!);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+    /// <summary>Likewise for a file whose length is known: its space is claimed before <paramref name="fill"/> begins.</summary>
+    /// <exception cref="PerenosException">The folder cannot be written to, or the disk has fewer than <paramref name="length"/> bytes left.</exception>
+    public static void Write(string path, long length, Action<SafeFileHandle> fill)
+    {
+        ArgumentNullException.ThrowIfNull(fill);
+        path = Path.GetFullPath(path);
+        Replace(path, temporary =>
         {
-            throw StorageProblem.Writing(path, exception);
-        }
-        finally
-        {
-            TryDelete(temporary);
-        }
+            RefuseWithoutSpace(path, length);
+            using var handle = File.OpenHandle(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, FileOptions.None, length);
+            fill(handle);
+            RandomAccess.FlushToDisk(handle);
+        });
     }
 
     /// <summary>Makes the folder <paramref name="path"/> appear with everything that <paramref name="fill"/> puts into the folder it is given.</summary>
@@ -91,8 +92,43 @@ public static partial class AtomicFile
             TryDelete(entry);
     }
 
-    /// <summary>True for names that <see cref="Write"/> and <see cref="WriteFolder"/> use before the rename.</summary>
+    /// <summary>True for names that writing a file and <see cref="WriteFolder"/> use before the rename.</summary>
     internal static bool IsTemporary(string path) => path.EndsWith(TemporarySuffix, StringComparison.Ordinal);
+
+    private static void Replace(string path, Action<string> write)
+    {
+        string temporary = TemporaryName(path);
+        try
+        {
+            write(temporary);
+            File.Move(temporary, path, overwrite: true);
+            SyncFolder(Path.GetDirectoryName(path)!);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw StorageProblem.Writing(path, exception);
+        }
+        finally
+        {
+            TryDelete(temporary);
+        }
+    }
+
+    private static void RefuseWithoutSpace(string path, long length)
+    {
+        string folder = Path.GetDirectoryName(path)!;
+        if (!Directory.Exists(folder))
+            throw new DirectoryNotFoundException($"the folder {folder} does not exist.");
+        if (folder.StartsWith(@"\\", StringComparison.Ordinal))
+            return; // a network share: Windows tells free space by drive letter only
+        long free = new DriveInfo(folder).AvailableFreeSpace;
+        if (length > free)
+        {
+            throw new PerenosException(
+                $"{path} cannot be written: it takes {length:N0} bytes, and the disk has {free:N0} left.",
+                "Free some space, or choose another folder.");
+        }
+    }
 
     private static string TemporaryName(string path) => Path.Combine(
         Path.GetDirectoryName(path) ?? ".",

@@ -1,4 +1,5 @@
 using Perenos.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;
@@ -57,7 +58,7 @@ public sealed class Lora : IDisposable
         using var generator = new Generator(Runs.Seed.Of(seed, target.Path));
         // kaiming_uniform(a = √5), as in https://github.com/huggingface/peft/blob/v0.15.0/src/peft/tuners/lora/layer.py#L160
         double bound = 1 / Math.Sqrt(target.Inputs);
-        var down = rand([placement.Rank, target.Inputs], generator: generator).mul_(2 * bound).sub_(bound);
+        var down = rand([placement.Rank, target.Inputs], generator: generator).Scale(2 * bound).Increase(-bound);
         return (down.to(device), zeros([target.Outputs, placement.Rank], device: device));
     });
 
@@ -124,8 +125,8 @@ internal sealed class LoraLayer(LoraPlacement placement, Tensor down, Tensor up,
         using var scope = NewDisposeScope();
         // float32: the update is small beside the output, and its weights are kept wide.
         var narrow = nn.functional.linear(dropout.Apply(input.to(down.dtype)), down); // (…, rank)
-        var update = nn.functional.linear(narrow.mul(placement.Scale), up);
-        return output.add(update.to(output.dtype)).MoveToOuterDisposeScope();
+        var update = nn.functional.linear(narrow.Times(placement.Scale), up);
+        return output.Plus(update.to(output.dtype)).MoveToOuterDisposeScope();
     }
 
     public void Merge()
@@ -134,10 +135,10 @@ internal sealed class LoraLayer(LoraPlacement placement, Tensor down, Tensor up,
         using var scope = NewDisposeScope();
         var weight = placement.Target.Weight;
         _original = weight.clone().DetachFromDisposeScope();
-        var update = up.matmul(down).mul(placement.Scale); // (outputs, inputs)
+        var update = up.matmul(down).Times(placement.Scale); // (outputs, inputs)
         if (placement.Target.IsTransposed)
             update = update.t();
-        weight.copy_(weight.to(ScalarType.Float32).add(update).to(weight.dtype));
+        weight.copy_(weight.to(ScalarType.Float32).Plus(update).to(weight.dtype));
         placement.Target.Adapter = null;
     }
 
@@ -174,8 +175,9 @@ internal sealed class LoraDropout(double chance) : IDisposable
         if (_generator is null)
             return input;
         using var scope = NewDisposeScope();
-        var kept = rand(input.shape, generator: _generator).ge(chance).to(input.device);
-        return input.mul(kept).div(1 - chance).MoveToOuterDisposeScope();
+        using var threshold = chance.ToScalar();
+        var kept = rand(input.shape, generator: _generator).ge(threshold).to(input.device);
+        return input.mul(kept).Times(1 / (1 - chance)).MoveToOuterDisposeScope();
     }
 
     public void Dispose() => _generator?.Dispose();

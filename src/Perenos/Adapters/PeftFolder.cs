@@ -82,7 +82,7 @@ public static class PeftFolder
             ["use_dora"] = false,
             ["use_rslora"] = settings.IsRankStabilized,
         };
-        Runs.AtomicFile.WriteText(Path.Combine(folder, ConfigName), json.ToJsonString(Indented));
+        AtomicFile.WriteText(Path.Combine(folder, ConfigName), json.ToJsonString(Indented));
     }
 
     private static PeftLoraConfig ReadConfig(string folder)

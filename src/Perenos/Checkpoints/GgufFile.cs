@@ -95,9 +95,9 @@ public sealed class GgufFile : IDisposable
             throw new PerenosException($"{Location} holds no tensor {Refusal.Quote(name)}.", "is this the checkpoint of another architecture?");
         var stored = GgmlType.All.First(t => t.Name == tensor.Type);
         var direct = stored.Torch ?? torch.ScalarType.Float32;
-        var result = TensorMemory.Create(tensor.Shape, type ?? direct);
+        var result = TensorBytes.Create(tensor.Shape, type ?? direct);
         if (result.dtype == direct)
-            TensorMemory.ForEachPiece(result, (piece, first) => Decode(tensor, stored, first, piece), granularity: stored.BlockSize);
+            TensorBytes.ForEachPiece(result, (piece, first) => Decode(tensor, stored, first, piece), granularity: stored.BlockSize);
         else
             ReadConverted(tensor, stored, direct, result);
         return result;

@@ -46,11 +46,11 @@ public sealed class SafetensorsFile : ITensorSource
         if (!Tensors.TryGetValue(name, out var info))
             throw Refusal.NoSuchTensor(this, name);
         var onDisk = SafetensorsType.Find(info.DType)!;
-        var result = TensorMemory.Create(info.Shape, type ?? onDisk.ReadAs);
+        var result = TensorBytes.Create(info.Shape, type ?? onDisk.ReadAs);
         try
         {
             if (result.dtype == onDisk.Torch)
-                TensorMemory.ForEachPiece(result, (piece, first) => Bytes(first, piece.Length / onDisk.Bytes).CopyTo(piece));
+                TensorBytes.ForEachPiece(result, (piece, first) => Bytes(first, piece.Length / onDisk.Bytes).CopyTo(piece));
             else
                 ReadConverted(result, onDisk, Bytes);
             return result;

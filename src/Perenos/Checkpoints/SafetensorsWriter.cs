@@ -178,7 +178,7 @@ public static partial class SafetensorsWriter
     {
         using var scope = NewDisposeScope();
         var memory = tensor.detach().cpu().contiguous();
-        TensorMemory.ForEachPiece(memory, (piece, _) =>
+        TensorBytes.ForEachPiece(memory, (piece, _) =>
         {
             RandomAccess.Write(handle, piece, position);
             position += piece.Length;

@@ -18,7 +18,7 @@ public static class WeightCheck
         using var scope = NewDisposeScope();
         var memory = tensor.detach().cpu().contiguous();
         var type = memory.dtype;
-        TensorMemory.ForEachPiece(memory, (piece, first) =>
+        TensorBytes.ForEachPiece(memory, (piece, first) =>
         {
             int at = type switch
             {

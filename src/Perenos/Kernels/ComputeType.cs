@@ -70,8 +70,8 @@ public static class ComputeType
         bool onCuda = device is { type: DeviceType.CUDA };
         // A GPU finishes the small product before its launch is paid for.
         var (rows, width) = onCuda ? (4096L, 4096L) : (512L, 1024L);
-        var left = full([rows, width], 0.5, dtype: type, device: device);
-        var right = full([width, width], 0.25, dtype: type, device: device);
+        var left = Arithmetic.Filled([rows, width], 0.5, type, device);
+        var right = Arithmetic.Filled([width, width], 0.25, type, device);
         double Seconds(Tensor factor)
         {
             var watch = Stopwatch.StartNew();

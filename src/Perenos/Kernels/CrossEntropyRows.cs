@@ -50,8 +50,8 @@ internal static unsafe class CrossEntropyRows
         if (gradientScale is not { } scale)
             return;
         var gradient = (wide - logSum).exp_();
-        gradient.scatter_add_(1, column, full_like(logSum, -1));
-        logits.copy_(gradient.mul_(scale));
+        gradient.scatter_add_(1, column, Arithmetic.Filled(logSum.shape, -1, logSum.dtype, logSum.device));
+        logits.copy_(gradient.Scale(scale));
     }
 
     // About 64 Ki logits at a time.

@@ -66,12 +66,12 @@ public static unsafe class FusedAdamW
     {
         using var scope = NewDisposeScope();
         using var noGraph = no_grad();
-        var scaled = gradient.to(firstMoment.dtype) * step.GradientScale;
-        parameter.mul_(1 - step.LearningRate * step.WeightDecay);
-        firstMoment.mul_(step.Beta1).add_(scaled, alpha: 1 - step.Beta1);
-        secondMoment.mul_(step.Beta2).addcmul_(scaled, scaled, value: 1 - step.Beta2);
-        var denominator = (secondMoment.sqrt() / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))).add_(step.Epsilon);
-        parameter.addcdiv_(firstMoment, denominator, value: -step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
+        var scaled = gradient.to(firstMoment.dtype).Times(step.GradientScale);
+        parameter.Scale(1 - step.LearningRate * step.WeightDecay);
+        firstMoment.Scale(step.Beta1).Increase(scaled, weight: 1 - step.Beta1);
+        secondMoment.Scale(step.Beta2).Increase(scaled.square(), weight: 1 - step.Beta2);
+        var denominator = secondMoment.sqrt().Times(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))).Increase(step.Epsilon);
+        parameter.Increase(firstMoment.div(denominator), weight: -step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
         computeCopy?.copy_(parameter);
     }
 

@@ -42,7 +42,7 @@ public static unsafe class GradientNorm
         foreach (var gradient in gradients)
         {
             var squares = gradient.detach().to(ScalarType.Float32).square().sum(ScalarType.Float64);
-            total = total is null ? squares : total + squares.to(total.device);
+            total = total is null ? squares : total.Plus(squares.to(total.device));
         }
 
         return total?.item<double>() ?? 0;

@@ -33,7 +33,7 @@ public static unsafe class RootMeanSquareNorm
         using var scope = NewDisposeScope();
         // float32: the mean of squares loses digits in bfloat16.
         var wide = input.dtype == ScalarType.Float64 ? input : input.to(ScalarType.Float32);
-        var scaled = wide * (wide.square().mean([-1L], keepdim: true) + epsilon).rsqrt();
+        var scaled = wide * wide.square().mean([-1L], keepdim: true).Plus(epsilon).rsqrt();
         return (scaled * weight.to(wide.dtype)).to(input.dtype).MoveToOuterDisposeScope();
     }
 

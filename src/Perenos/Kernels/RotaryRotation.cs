@@ -34,7 +34,7 @@ public static unsafe class RotaryRotation
         var (cos, sin) = (cosine.unsqueeze(-2), sine.unsqueeze(-2));
         var wide = input.dtype == ScalarType.Float64 ? input : input.to(ScalarType.Float32);
         var (left, right) = (wide.narrow(-1, 0, half), wide.narrow(-1, half, half));
-        List<Tensor> parts = [left * cos - right * sin, right * cos + left * sin];
+        List<Tensor> parts = [left * cos - right * sin, (right * cos).Plus(left * sin)];
         if (input.shape[^1] > 2 * half)
             parts.Add(wide.narrow(-1, 2 * half, input.shape[^1] - 2 * half));
         return cat(parts, -1).to(input.dtype).MoveToOuterDisposeScope();

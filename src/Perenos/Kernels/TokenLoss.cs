@@ -34,7 +34,7 @@ public static class TokenLoss
         bool Trained(Tensor? tensor) => is_grad_enabled() && tensor is { requires_grad: true };
         var wanted = new Wanted(Trained(hidden), Trained(headWeight), Trained(bias));
         if (wanted == default)
-            return (NegativeLogLikelihood(hidden, headWeight, bias, targets).sum() * scale).MoveToOuterDisposeScope();
+            return NegativeLogLikelihood(hidden, headWeight, bias, targets).sum().Times(scale).MoveToOuterDisposeScope();
         var call = new Call(wanted, targets, scale);
         var loss = bias is null ? Node.apply(hidden, headWeight, call) : Node.apply(hidden, headWeight, bias, call);
         return loss.MoveToOuterDisposeScope();
@@ -144,8 +144,8 @@ public static class TokenLoss
             if (_weightSum?.dtype == chunk.dtype)
                 _weightSum.addmm_(logitGradient.t(), chunk, beta: 1, alpha: 1);
             else
-                _weightSum?.add_(logitGradient.t().mm(chunk));
-            _biasSum?.add_(logitGradient.sum(dim: 0, type: _biasSum.dtype));
+                _weightSum?.Increase(logitGradient.t().mm(chunk));
+            _biasSum?.Increase(logitGradient.sum(dim: 0, type: _biasSum.dtype));
         }
     }
 
@@ -168,7 +168,7 @@ public static class TokenLoss
             // The list's empty places are saved as undefined tensors; its element type only lacks the annotation.
             ctx.save_for_backward(kept!);
             ctx.save_data("inputs", vars.Length);
-            return (losses.sum() * call.Scale).MoveToOuterDisposeScope();
+            return losses.sum().Times(call.Scale).MoveToOuterDisposeScope();
         }
 
         public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output)

@@ -6,7 +6,7 @@ namespace Perenos.Layers;
 public sealed class ForwardContext
 {
     // Finite, so that a row that may see nothing gives numbers and not NaN, which would spread through 0 · NaN.
-    private const float Hidden = -1e30f;
+    private const double Hidden = -1e30;
 
     private ForwardContext(Tensor positions, Tensor? mask, KeyValueCache? cache)
         => (Positions, Mask, Cache) = (positions, mask, cache);
@@ -33,7 +33,7 @@ public sealed class ForwardContext
     {
         long time = tokens.shape[1];
         long past = cache?.Length ?? 0;
-        positions ??= arange(past, past + time, dtype: ScalarType.Int64, device: tokens.device).unsqueeze(0);
+        positions ??= Arithmetic.Counting(past, past + time, tokens.device).unsqueeze(0);
         // A single new token sees everything; several tokens without a past are plainly causal.
         bool isPlain = attentionMask is null && (past == 0 || time == 1);
         return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type), cache);
@@ -42,8 +42,8 @@ public sealed class ForwardContext
     private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        var columns = arange(past + time, device: device).unsqueeze(0); // (1, K)
-        var rows = arange(past, past + time, device: device).unsqueeze(1); // (T, 1)
+        var columns = Arithmetic.Counting(0, past + time, device).unsqueeze(0); // (1, K)
+        var rows = Arithmetic.Counting(past, past + time, device).unsqueeze(1); // (T, 1)
         var visible = columns.le(rows).unsqueeze(0).unsqueeze(0); // (1, 1, T, K)
         if (attentionMask is not null)
         {
@@ -52,6 +52,6 @@ public sealed class ForwardContext
             visible = visible.logical_and(attentionMask.to(ScalarType.Bool).unsqueeze(1).unsqueeze(1).logical_or(itself));
         }
 
-        return zeros(visible.shape, device: device).masked_fill(visible.logical_not(), Hidden).to(type).MoveToOuterDisposeScope();
+        return visible.logical_not().to(type).Scale(Hidden).MoveToOuterDisposeScope();
     }
 }

@@ -71,6 +71,6 @@ public sealed class Projection
         if (!IsTransposed)
             return nn.functional.linear(input, Weight, Bias);
         var product = input.matmul(Weight);
-        return Bias is null ? product : product + Bias;
+        return Bias is null ? product : product.Plus(Bias);
     }
 }

@@ -48,7 +48,7 @@ public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scali
         var rows = positions.shape[0] == 1 ? positions.squeeze(0) : positions;
         var angles = rows.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (T, D/2) or (B, T, D/2)
         double factor = Scaling is RotaryScaling.Yarn yarn ? yarn.AttentionFactor : 1;
-        return new RotaryAngles(angles.cos().mul(factor).MoveToOuterDisposeScope(), angles.sin().mul(factor).MoveToOuterDisposeScope());
+        return new RotaryAngles(angles.cos().Times(factor).MoveToOuterDisposeScope(), angles.sin().Times(factor).MoveToOuterDisposeScope());
     }
 
     // base^(−2i/D), i = 0 … D/2 − 1, then stretched; float32 powers as the reference takes them.

@@ -26,7 +26,7 @@ internal static class Activation
     private static Tensor GeluTanh(Tensor input)
     {
         using var scope = NewDisposeScope();
-        var inner = input.mul(input).mul(input).mul(0.044715).add(input).mul(Math.Sqrt(2 / Math.PI));
-        return inner.tanh().add(1).mul(input).mul(0.5).MoveToOuterDisposeScope();
+        var inner = input.mul(input).mul(input).Times(0.044715).Plus(input).Times(Math.Sqrt(2 / Math.PI));
+        return inner.tanh().Plus(1).mul(input).Times(0.5).MoveToOuterDisposeScope();
     }
 }

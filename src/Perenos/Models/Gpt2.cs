@@ -102,8 +102,8 @@ internal sealed class Gpt2Layer : IDecoderLayer
     public Tensor Forward(Tensor hidden, ForwardContext context)
     {
         using var scope = NewDisposeScope();
-        hidden = hidden + _attention.Forward(_attentionNorm.Forward(hidden), context);
-        return (hidden + _down.Forward(_activation(_up.Forward(_feedForwardNorm.Forward(hidden))))).MoveToOuterDisposeScope();
+        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
+        return hidden.Plus(_down.Forward(_activation(_up.Forward(_feedForwardNorm.Forward(hidden))))).MoveToOuterDisposeScope();
     }
 }
 
@@ -139,7 +139,7 @@ public sealed class Gpt2 : CausalModel
 
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context) =>
-        Embedding.Forward(tokens) + TokenEmbedding.Rows(_positions, context.Positions);
+        Embedding.Forward(tokens).Plus(TokenEmbedding.Rows(_positions, context.Positions));
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);

@@ -150,8 +150,8 @@ internal sealed class LlamaLayer : IDecoderLayer
     public Tensor Forward(Tensor hidden, ForwardContext context)
     {
         using var scope = NewDisposeScope();
-        hidden = hidden + _attention.Forward(_attentionNorm.Forward(hidden), context);
-        return (hidden + _feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
+        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
+        return hidden.Plus(_feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
     }
 }
 

@@ -87,11 +87,11 @@ public sealed class Pretrained : IDisposable
     };
 
     /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => Runs.AtomicFile.WriteFolder(folder, temporary =>
+    public void Save(string folder) => AtomicFile.WriteFolder(folder, temporary =>
     {
         var config = (JsonObject)Model.Config.Json.DeepClone();
         config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
-        void Write(string name, JsonObject json) => Runs.AtomicFile.WriteText(Path.Combine(temporary, name), json.ToJsonString(ModelFiles.Indented));
+        void Write(string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(temporary, name), json.ToJsonString(ModelFiles.Indented));
 
         using (var scope = NewDisposeScope())
         {
@@ -108,7 +108,7 @@ public sealed class Pretrained : IDisposable
         Tokenizer.Save(Path.Combine(temporary, "tokenizer.json"));
         Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
         if (ChatTemplate is not null)
-            Runs.AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
+            AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>

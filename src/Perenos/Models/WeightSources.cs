@@ -61,7 +61,7 @@ internal sealed class SeededWeights(ulong seed, ScalarType type) : WeightSource
         {
             Initialization.Zeros => zeros(shape, type),
             Initialization.Ones => ones(shape, type),
-            Initialization.Normal normal => randn(shape, ScalarType.Float32, generator: generator).mul_(normal.StandardDeviation).to(type),
+            Initialization.Normal normal => randn(shape, ScalarType.Float32, generator: generator).Scale(normal.StandardDeviation).to(type),
             _ => throw new InvalidOperationException($"Unknown initialization {initialization}."),
         };
     }

@@ -31,10 +31,10 @@ public static class BatchLoss
         foreach (var (rows, wanted) in hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)))
         {
             var logits = model.Logits(rows).to(ScalarType.Float32);
-            sum = sum + nn.functional.cross_entropy(logits, wanted, reduction: nn.Reduction.Sum);
+            sum = sum.Plus(nn.functional.cross_entropy(logits, wanted, reduction: nn.Reduction.Sum));
         }
 
-        return sum.mul(scale).sum().MoveToOuterDisposeScope();
+        return sum.Times(scale).sum().MoveToOuterDisposeScope();
     }
 
     /// <summary>−ln p of each learnt token, (N) float32, in the batch's order; nothing is kept for backward.</summary>

@@ -47,7 +47,7 @@ public sealed class Trainer : IDisposable
         long targets = microBatches.Sum(batch => (long)batch.Targets.Length);
         var losses = zeros(1, device: _model.Device);
         foreach (var batch in microBatches.Where(batch => batch.Targets.Length > 0))
-            losses.add_(Backward(batch, 1.0 / targets));
+            losses.Increase(Backward(batch, 1.0 / targets));
 
         double loss = losses.item<float>();
         double norm = GradientNorm.Of(_trainables.Select(trainable => trainable.Tensor.grad).OfType<Tensor>());

@@ -1,7 +1,6 @@
 using Perenos.Checkpoints;
 using Perenos.Runs;
 using static TorchSharp.torch;
-using AtomicFile = Perenos.Runs.AtomicFile;
 
 namespace Perenos.Training;
 

@@ -2,7 +2,6 @@ using Perenos.Checkpoints;
 using Perenos.Runs;
 using Xunit;
 using static TorchSharp.torch;
-using AtomicFile = Perenos.Checkpoints.AtomicFile;
 
 namespace Perenos.Tests.Checkpoints;
 
@@ -47,17 +46,6 @@ public sealed class AtomicWriteTests
             Assert.Throws<PerenosException>(() => SafetensorsWriter.Write(path, [("a", ones(1))]));
         Assert.Throws<PerenosException>(() => SafetensorsWriter.Write(work.Root, [("a", ones(1))]));
         Assert.Equal([work.PathOf("file")], Directory.EnumerateFileSystemEntries(work.Root));
-    }
-
-    [Fact]
-    public void What_a_killed_process_left_is_reused()
-    {
-        using var work = new WorkFolder();
-        string path = work.PathOf("weights");
-        File.WriteAllText(path + ".tmp", "a longer rest of an earlier attempt");
-        AtomicFile.Write(path, 3, handle => RandomAccess.Write(handle, "new"u8, 0));
-        Assert.Equal("new", File.ReadAllText(path));
-        Assert.Equal([path], Directory.EnumerateFileSystemEntries(work.Root));
     }
 
     [Fact]

@@ -74,7 +74,6 @@ public sealed partial class WeatherGrammarTests
     [InlineData(@"\b(?:pluie|neige|bruine|grêle)(?: \w+ée| \w+ante)? (?:abondant|persistant|soudain|intermittent)\b", "feminine noun, masculine adjective")]
     [InlineData(@"\borages (?:éparse|isolée|fréquente|soudaine)", "masculine noun, feminine adjective")]
     [InlineData(@"\baverses(?: de neige| orageuses)? (?:épars|isolés?|fréquents?|faible|abondants?)\b", "averses do not agree")]
-    [InlineData(@"\b(?:routes|rues) seront (?!\w+es\b)", "roads do not agree")]
     public void French_sentences_break_no_rule(string pattern, string rule)
     {
         var broken = new Regex(pattern);
@@ -89,9 +88,9 @@ public sealed partial class WeatherGrammarTests
         string french = string.Join('\n', Many.Value.Select(pair => pair.French));
         string[] examples =
         [
-            "l'après-midi", "d'averses", "d'orages", "de la neige", "des orages", "du grésil", "au Havre", "du Mans", "de La Rochelle",
-            "d'Ottawa", "de Halifax", "à l'est ", "au nord-ouest ", "de l'Ontario", "du Manitoba", "des Alpes", "aux Alpes",
-            "tandis qu'il", "averses éparses", "orages épars", "pluie verglaçante", "seront enneigées", "seront enneigés", "d'ici ",
+            "cet après-midi", "d'averses", "d'orages", "de la neige", "des orages", "du grésil", "au Havre", "du Mans", "de La Rochelle",
+            "d'Ottawa", "de Halifax", "à l'est ", "au nord-ouest ", "en Ontario", "au Manitoba", "dans les Alpes",
+            "tandis qu'il", "averses éparses", "orages épars", "pluie verglaçante", "neige abondante", "averses abondantes", "d'ici ",
         ];
         Assert.All(examples, example => Assert.Contains(example, french, StringComparison.Ordinal));
     }
@@ -116,20 +115,20 @@ public sealed partial class WeatherGrammarTests
     [Fact]
     public void The_language_is_rich_enough_to_learn_from_and_to_be_examined_in()
     {
-        Assert.InRange(Words(Many.Value, pair => pair.English).Count, 180, 280);
-        Assert.InRange(Words(Many.Value, pair => pair.French).Count, 200, 330);
+        Assert.InRange(Words(Many.Value, pair => pair.English).Count, 100, 150);
+        Assert.InRange(Words(Many.Value, pair => pair.French).Count, 100, 160);
         var split = WeatherGrammar.Split(1, 200, 0, 120);
 
         // Most words of the test are taught by 200 pairs, most of their combinations are not.
         var taught = Words(split.Train, pair => pair.English);
         var asked = split.Test.SelectMany(pair => WordsOf(pair.English)).ToList();
-        Assert.InRange(asked.Count(word => !taught.Contains(word)) / (double)asked.Count, 0.0005, 0.03);
+        Assert.InRange(asked.Count(word => !taught.Contains(word)) / (double)asked.Count, 0, 0.01);
         var taughtFours = split.Train.SelectMany(pair => Fours(pair.English)).ToHashSet();
         Assert.True(split.Test.Count(pair => Fours(pair.English).Any(four => !taughtFours.Contains(four))) > 60);
     }
 
     [Fact]
-    public void Draws_hardly_repeat_so_the_space_is_above_a_million()
+    public void Draws_hardly_repeat_so_the_space_is_above_half_a_million()
     {
         // Birthday bound: n draws with r repeats from N equally likely sentences have N ≈ n² / 2r; unequal likelihood only raises N.
         var seen = new HashSet<string>();
@@ -144,7 +143,7 @@ public sealed partial class WeatherGrammarTests
             }
         }
 
-        Assert.True((double)draws * draws / (2.0 * Math.Max(1, repeats)) > 1e6, $"{repeats} repeats in {draws}");
+        Assert.True((double)draws * draws / (2.0 * Math.Max(1, repeats)) > 5e5, $"{repeats} repeats in {draws}");
     }
 
     [Fact]

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Checkpoints;
 
 /// <summary>The raw memory of contiguous CPU tensors, in pieces that fit a span: a tensor may be larger than 2 GB.</summary>
-internal static class TensorMemory
+internal static class TensorBytes
 {
     public const long PieceBytes = 64 << 20;
 
