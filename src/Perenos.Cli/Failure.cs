@@ -11,9 +11,4 @@ internal static class Failure
         Console.Error.WriteLine($"hint: {hint}");
         return ExitCode;
     }
-
-    // libtorch says so in words only.
-    public static bool IsOutOfMemory(Exception problem) =>
-        problem is OutOfMemoryException || problem.Message.Contains("not enough memory", StringComparison.OrdinalIgnoreCase)
-        || problem.Message.Contains("out of memory", StringComparison.OrdinalIgnoreCase);
 }

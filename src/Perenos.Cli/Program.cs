@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using Perenos.Cli;
+using Perenos.Recipes;
 using Perenos.Runs;
 
 try
@@ -10,9 +10,9 @@ catch (PerenosException problem)
 {
     return Failure.Show(problem.Message, problem.Hint);
 }
-catch (Exception problem) when (problem is OutOfMemoryException or ExternalException && Failure.IsOutOfMemory(problem))
+catch (Exception problem) when (OutOfMemory.Caused(problem))
 {
-    return Failure.Show("The memory does not suffice.", "Lower training.micro_batch_size or data.maximum_length; what was saved so far is kept (tune --resume).");
+    return Failure.Show(OutOfMemory.Explain(problem).Message, OutOfMemory.Explain(problem).Hint);
 }
 catch (IOException problem)
 {

@@ -57,9 +57,14 @@ public static class FineTune
             try
             {
                 if (checkpoint is null)
+                {
                     Announce(run, listener, Tell);
+                }
                 else
+                {
+                    EventLog.Read(folder.Events).Where(happened => happened is RunEvent.Planned).ToList().ForEach(listener.Event);
                     training.Resume(checkpoint);
+                }
 
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
                 var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
@@ -73,14 +78,21 @@ public static class FineTune
             {
                 return Interrupted(run, folder, training.State, loss, Tell, listener);
             }
-            catch (PerenosException problem)
+            catch (Exception problem) when (Explained(problem) is { } mistake)
             {
-                Tell(new RunEvent.Failed(training.State.Step, problem.Message, problem.Hint));
+                Tell(new RunEvent.Failed(training.State.Step, mistake.Message, mistake.Hint));
                 Summarize(run, folder, RunStatus.Failed, training.State, loss, [], null, listener).Write(folder);
-                throw;
+                throw mistake;
             }
         }
     }
+
+    private static PerenosException? Explained(Exception problem) => problem switch
+    {
+        PerenosException mistake => mistake,
+        _ when OutOfMemory.Caused(problem) => OutOfMemory.Explain(problem),
+        _ => null,
+    };
 
     private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell)
     {
