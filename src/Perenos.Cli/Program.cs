@@ -10,6 +10,11 @@ catch (PerenosException problem)
 {
     return Failure.Show(problem.Message, problem.Hint);
 }
+catch (OperationCanceledException)
+{
+    Console.Error.WriteLine("Interrupted.");
+    return RunDisplay.InterruptedCode;
+}
 catch (Exception problem) when (problem is OutOfMemoryException or ExternalException && Failure.IsOutOfMemory(problem))
 {
     return Failure.Show("The memory does not suffice.", "Lower training.micro_batch_size or data.maximum_length; what was saved so far is kept (tune --resume).");
