@@ -10,6 +10,11 @@ catch (PerenosException problem)
 {
     return Failure.Show(problem.Message, problem.Hint);
 }
+catch (OperationCanceledException)
+{
+    Console.Error.WriteLine("Interrupted.");
+    return RunDisplay.InterruptedCode;
+}
 catch (Exception problem) when (OutOfMemory.Caused(problem))
 {
     return Failure.Show(OutOfMemory.Explain(problem).Message, OutOfMemory.Explain(problem).Hint);

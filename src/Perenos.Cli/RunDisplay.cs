@@ -12,7 +12,7 @@ namespace Perenos.Cli;
 internal static class RunDisplay
 {
     /// <summary>Exit code of a run that was interrupted and saved, as shells count SIGINT.</summary>
-    private const int InterruptedCode = 130;
+    public const int InterruptedCode = 130;
 
     /// <summary>Runs with Ctrl-C and SIGTERM turned into "finish the step, save, say how to go on".</summary>
     public static int Show(RunFolder folder, Func<RunListener, CancellationToken, RunResult> run)

@@ -19,8 +19,10 @@ public static class LoraTargets
         if (settings.Dropout is < 0 or >= 1)
             throw new PerenosException($"method.dropout = {settings.Dropout} is not a chance below 1.", "Use 0 to 0.1.");
         double scale = settings.Alpha / (settings.IsRankStabilized ? Math.Sqrt(settings.Rank) : settings.Rank);
+        if (settings.Targets.Count == 0)
+            throw new PerenosException("method.targets is empty.", $"This model has {Names(parts)}; or use all-linear.");
         var unmatched = settings.Targets.Where(target => !parts.Projections.Any(projection => Matches(projection, target, parts))).ToList();
-        if (unmatched.Count > 0 || settings.Targets.Count == 0)
+        if (unmatched.Count > 0)
         {
             throw new PerenosException(
                 $"method.targets: no layer is called {string.Join(", ", unmatched)}.",

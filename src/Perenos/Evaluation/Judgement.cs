@@ -61,28 +61,38 @@ public sealed record Examination(
     private readonly Bleu _bleu = new();
     private readonly ChrF _chrF = new();
 
-    /// <summary>The right answers: completions, or last replies; empty if the records are plain text.</summary>
+    /// <summary>The records that have an answer; none if they are plain text.</summary>
+    public IReadOnlyList<Record> Answered { get; } = [.. Records.Where(record => AnswerOf(record) is not null)];
+
+    /// <summary>The right answers to <see cref="Answered"/>: completions, or last replies.</summary>
     public IReadOnlyList<string> Answers { get; } = [.. Records.Select(AnswerOf).OfType<string>()];
 
     private BootstrapOptions Options => new() { Resamples = Settings.Resamples };
 
     /// <summary>Measures a model as it is.</summary>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public Judgement Take(CausalModel model, Tokenizer tokenizer, int? prefix, Action<string, int, int>? progress = null, CancellationToken cancellation = default)
     {
+        void Tell(string phase, int done, int total)
+        {
+            progress?.Invoke(phase, done, total);
+            cancellation.ThrowIfCancellationRequested();
+        }
+
         string[] answers = [];
         if (Answers.Count > 0)
         {
-            var prompts = Records.Where(record => AnswerOf(record) is not null).Select(record => Fit(Renderer.RenderPrompt(record), model)).ToList();
+            var prompts = Answered.Select(record => Fit(Renderer.RenderPrompt(record), model)).ToList();
             var generator = new TextGenerator(model, Settings.Generation, Renderer.StopIds);
             answers = [.. generator
-                .Generate(prompts, done => progress?.Invoke("answering", done, prompts.Count), cancellation)
+                .Generate(prompts, done => Tell("answering", done, prompts.Count), cancellation)
                 .Select(ids => tokenizer.Decode(ids).Trim())];
         }
 
         int window = (int)Math.Min(MaximumLength, model.Config.MaximumLength);
         var reference = new RollingLikelihood(model, tokenizer, prefix, window)
-            .Score(Reference, done => progress?.Invoke("reading general text", done, Reference.Count));
-        return new Judgement { Answers = answers, Losses = Losses(model, progress), Reference = reference };
+            .Score(Reference, done => Tell("reading general text", done, Reference.Count));
+        return new Judgement { Answers = answers, Losses = Losses(model, Tell), Reference = reference };
     }
 
     /// <summary>Scores of a judgement, each with its interval.</summary>
@@ -141,7 +151,7 @@ public sealed record Examination(
             yield return (Names.GeneralLoss, SegmentStatistics.Ratio([.. judgement.Reference.Select(document => document.Nats)], [.. judgement.Reference.Select(document => (double)document.Tokens)], "nats per token"), 1);
     }
 
-    private List<RecordLoss> Losses(CausalModel model, Action<string, int, int>? progress)
+    private List<RecordLoss> Losses(CausalModel model, Action<string, int, int> tell)
     {
         var limit = new LengthLimit((int)Math.Min(MaximumLength, model.Config.MaximumLength));
         var examples = Records.SelectMany((record, index) => limit.Apply(Renderer.Render(record)).Select(example => (index, example))).ToList();
@@ -162,7 +172,7 @@ public sealed record Examination(
             }
 
             done += group.Length;
-            progress?.Invoke("reading the test", done, examples.Count);
+            tell("reading the test", done, examples.Count);
         }
 
         return [.. nats.Zip(tokens, (sum, count) => new RecordLoss(sum, count)).Where(loss => loss.Tokens > 0)];

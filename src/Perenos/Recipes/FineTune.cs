@@ -20,19 +20,23 @@ public static class FineTune
     public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
     {
         using var run = PreparedRun.Open(config);
-        ConfigFile.Write(folder.Config, run.Config);
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
+        // Last: a folder with a configuration is a run, and can be resumed.
+        ConfigFile.Write(folder.Config, run.Config);
         using var log = EventLog.Create(folder.Events);
         return Continue(run, folder, checkpoint: null, log, listener, stop);
     }
 
     /// <summary>Goes on with an interrupted run from its newest checkpoint; bit for bit on the CPU.</summary>
-    /// <exception cref="PerenosException">The folder is damaged, or belongs to something else.</exception>
+    /// <exception cref="PerenosException">The run is finished, or its folder is damaged or belongs to something else.</exception>
     public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop)
     {
+        if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
+            throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
         using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config));
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
-        using var log = File.Exists(folder.Events) ? EventLog.Resume(folder.Events, step) : EventLog.Create(folder.Events);
+        // Without a checkpoint the run begins anew, and so does its log.
+        using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);
         return Continue(run, folder, checkpoint, log, listener, stop);
     }
 
@@ -136,10 +140,11 @@ public static class FineTune
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        summary.Write(folder);
         var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
+        // Last: what it calls finished needs nothing more.
+        summary.Write(folder);
         return result;
     }
 
@@ -187,8 +192,8 @@ public static class FineTune
         };
 
     private static List<RunEvent.Sample> Samples(Examination examination, Judgement before, Judgement after) =>
-        [.. examination.Records.OfType<PromptRecord>().Zip(examination.Answers, (record, answer) => (record.Prompt, answer))
-            .Select((pair, index) => new RunEvent.Sample(pair.Prompt, pair.answer, before.Answers[index], after.Answers[index]))];
+        [.. examination.Answered.Select((record, index) =>
+            new RunEvent.Sample(record.PromptText, examination.Answers[index], before.Answers[index], after.Answers[index]))];
 
     /// <summary>Token before the first of a text, which gives that a likelihood too: the begin token, else the one that ends texts.</summary>
     public static int? Prefix(Pretrained pretrained) => pretrained.BeginToken ?? pretrained.StopTokens[0];

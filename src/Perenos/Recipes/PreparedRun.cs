@@ -54,6 +54,8 @@ public sealed class PreparedRun : IDisposable
     {
         config = Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
+        // Measured once: going on or repeating must compute in the same type.
+        config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
         var pretrained = config.Start switch
         {
             PretrainedStart start => Pretrained.Open(start.Model, compute.Type),

@@ -7,6 +7,8 @@ namespace Perenos.Recipes;
 /// <summary>What a run learns from and is judged by: records in three parts, and the first two as tokens.</summary>
 public sealed record RunData
 {
+    private const int RowsNamed = 5;
+
     /// <summary>How records are read, in words.</summary>
     public required string SchemaDescription { get; init; }
 
@@ -42,6 +44,7 @@ public sealed record RunData
             Seed = config.Seed,
         });
 
+        RefuseEmptyCompletions(split.Train);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var limit = new LengthLimit(longest);
         List<Example> train = [.. limit.Apply(split.Train.Select(renderer.Render))];
@@ -60,6 +63,18 @@ public sealed record RunData
             throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
         var schema = Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
         return ([.. schema.Records(raws)], schema.Description);
+    }
+
+    // The stop token alone would be learnt: silence.
+    private static void RefuseEmptyCompletions(IReadOnlyList<Record> records)
+    {
+        var empty = records.OfType<PromptRecord>().Where(record => string.IsNullOrWhiteSpace(record.Completion)).ToList();
+        if (empty.Count > 0)
+        {
+            throw new PerenosException(
+                $"{empty.Count} of {records.Count} records have an empty completion: {string.Join(", ", empty.Take(RowsNamed).Select(record => record.Source))}{(empty.Count > RowsNamed ? ", …" : "")}.",
+                "Remove these rows, or check the template of the completion.");
+        }
     }
 
     private static void AddPart(List<Record> all, DataConfig data, string? path, DataPart part)

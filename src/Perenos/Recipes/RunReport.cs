@@ -167,7 +167,7 @@ internal static class RunReport
         if (examination.Answers.Count == 0)
             return [];
         var (before, after) = (result.Before!.Answers, result.After!.Answers);
-        return [.. examination.Records.Take(SamplesShown).Select((record, index) =>
+        return [.. examination.Answered.Take(SamplesShown).Select((record, index) =>
             new ReportSample(record.PromptText, examination.Answers[index], before[index], after[index]))];
     }
 

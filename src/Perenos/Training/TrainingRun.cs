@@ -52,6 +52,8 @@ public sealed class TrainingRun(
     /// <summary>Where the training stands.</summary>
     public TrainingState State => _state;
 
+    private bool IsStuck => settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
+
     private string Best => Path.Combine(folder.Checkpoints, "best");
 
     /// <summary>The schedule that these settings describe.</summary>
@@ -65,9 +67,9 @@ public sealed class TrainingRun(
     /// <summary>Trains to the end, or until <paramref name="stop"/> is asked for; then the best state is put back.</summary>
     public TrainingEnd Go(CancellationToken stop)
     {
-        if (_state.Step == 0 && validation.Count > 0)
+        if (_state.BestLoss is null && validation.Count > 0)
             Validate();
-        while (_state.Step < order.TotalSteps)
+        while (_state.Step < order.TotalSteps && !IsStuck)
         {
             if (stop.IsCancellationRequested)
             {
@@ -77,21 +79,14 @@ public sealed class TrainingRun(
 
             Step();
             bool isLast = _state.Step == order.TotalSteps;
-            bool validates = validation.Count > 0 && (isLast || _state.Step % (settings.ValidateEvery ?? order.StepsPerEpoch) == 0);
-            if (validates)
+            if (validation.Count > 0 && (isLast || _state.Step % (settings.ValidateEvery ?? order.StepsPerEpoch) == 0))
                 Validate();
-            bool isStuck = settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
-            if (isLast || isStuck || _state.Step % (settings.SaveEvery ?? settings.ValidateEvery ?? order.StepsPerEpoch) == 0)
+            if (isLast || IsStuck || _state.Step % (settings.SaveEvery ?? settings.ValidateEvery ?? order.StepsPerEpoch) == 0)
                 Save();
-            if (isStuck)
-            {
-                PutBestBack();
-                return TrainingEnd.StoppedEarly;
-            }
         }
 
         PutBestBack();
-        return TrainingEnd.Completed;
+        return IsStuck ? TrainingEnd.StoppedEarly : TrainingEnd.Completed;
     }
 
     /// <summary>Frees the optimizer's state.</summary>
@@ -126,6 +121,9 @@ public sealed class TrainingRun(
     private void Save()
     {
         string path = folder.CheckpointAt(_state.Step);
+        // A resumed run that is stopped at once: replacing the checkpoint would leave a moment without any.
+        if (Directory.Exists(path))
+            return;
         // Told first: the log on disk then always reaches as far as the newest checkpoint.
         tell(new RunEvent.Checkpoint(_state.Step, Path.GetFileName(path)));
         Directory.CreateDirectory(folder.Checkpoints);
