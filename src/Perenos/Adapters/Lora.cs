@@ -1,4 +1,5 @@
 using Perenos.Layers;
+using Perenos.Runs;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -55,7 +56,7 @@ public sealed class Lora : IDisposable
     public static Lora Start(IEnumerable<LoraPlacement> placements, double dropout, ulong seed) => new(placements, dropout, placement =>
     {
         var (target, device) = (placement.Target, placement.Target.Weight.device);
-        using var generator = new Generator(Runs.Seed.Of(seed, target.Path));
+        using var generator = new Generator(Seed.Of(seed, target.Path));
         // kaiming_uniform(a = √5), as in https://github.com/huggingface/peft/blob/v0.15.0/src/peft/tuners/lora/layer.py#L160
         double bound = 1 / Math.Sqrt(target.Inputs);
         var down = rand([placement.Rank, target.Inputs], generator: generator).Scale(2 * bound).Increase(-bound);
@@ -70,8 +71,16 @@ public sealed class Lora : IDisposable
     public void DropFor(ulong? seed) => _dropout.Renew(seed);
 
     /// <summary>Adds every update to its weight and takes the adapter off. <see cref="Unmerge"/> gives back the very bits.</summary>
+    /// <exception cref="PerenosException">The head is adapted and shares its weight with the embedding, which the update would change too.</exception>
     public void Merge()
     {
+        if (_layers.FirstOrDefault(layer => layer.Placement.Target.IsTied) is { Placement.Target: var tied })
+        {
+            throw new PerenosException(
+                $"{tied.Path} shares its weight with the token embedding, so its update cannot be merged: the embedding would change too.",
+                "Keep the adapter beside the model, or train one without the head.");
+        }
+
         foreach (var layer in _layers)
             layer.Merge();
     }

@@ -53,6 +53,7 @@ public sealed class Trainer : IDisposable
         double norm = GradientNorm.Of(_trainables.Select(trainable => trainable.Tensor.grad).OfType<Tensor>());
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
         {
+            ForgetGradients();
             throw new PerenosException(
                 $"Step {StepsTaken + 1}: the loss is {loss:G4} and the gradient's norm {norm:G4}.",
                 "The weights of the last checkpoint are kept. Lower training.learning_rate, or look at the rows of this step.");
@@ -67,6 +68,16 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Frees the optimizer's state.</summary>
     public void Dispose() => Optimizer.Dispose();
+
+    // A refused step leaves nothing behind for the next one to add to.
+    private void ForgetGradients()
+    {
+        foreach (var trainable in _trainables)
+        {
+            using var gradient = trainable.Tensor.grad;
+            trainable.Tensor.grad = null;
+        }
+    }
 
     // Adds this micro-batch's share to the gradients; gives its share of the loss.
     private Tensor Backward(Batch batch, double scale)
