@@ -1,0 +1,18 @@
+using Perenos.Benchmarks;
+
+// Names, in the order of the README. Workers are the children of training-step and memory-flat: one process a variant.
+return args switch
+{
+    ["training-step", .. var rest] => TrainingStep.Run(new Options(rest)),
+    [TrainingStepWorker.Name, .. var rest] => TrainingStepWorker.Run(new Options(rest)),
+    ["memory-flat", .. var rest] => MemoryFlat.Run(new Options(rest)),
+    ["optimizer", .. var rest] => OptimizerStep.Run(new Options(rest)),
+    ["start-up", .. var rest] => StartUp.Run(new Options(rest)),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | start-up [--option value …]; see benchmarks/README.md.");
+    return 2;
+}
