@@ -49,7 +49,7 @@ internal static class EvaluateCommand
                 source = source with
                 {
                     Prompt = parsed.GetValue(prompt)?.Replace("\\n", "\n", StringComparison.Ordinal) ?? source.Prompt,
-                    Completion = parsed.GetValue(completion) ?? source.Completion,
+                    Completion = parsed.GetValue(completion)?.Replace("\\n", "\n", StringComparison.Ordinal) ?? source.Completion,
                     Template = parsed.GetValue(template) ?? source.Template,
                 };
                 scores = RecordScores(pretrained, source, parsed.GetValue(records), parsed.GetValue(maxNewTokens));

@@ -134,7 +134,7 @@ public static partial class AtomicFile
         Path.GetDirectoryName(path) ?? ".",
         $".{Path.GetFileName(path)}.{Environment.ProcessId}-{Interlocked.Increment(ref _counter)}{TemporarySuffix}");
 
-    private static void TryDelete(string path)
+    internal static void TryDelete(string path)
     {
         try
         {

@@ -135,8 +135,16 @@ public sealed class RunFolder : IDisposable
         return [.. found.OrderBy(checkpoint => checkpoint.Step)];
     }
 
-    /// <summary>Lets go of the folder, if this process had locked it.</summary>
-    public void Dispose() => _lock?.Dispose();
+    /// <summary>Lets go of the folder, if this process had locked it; one in which no run began is removed.</summary>
+    public void Dispose()
+    {
+        if (_lock is null)
+            return;
+        bool isEmpty = !HasContent(Path);
+        _lock.Dispose();
+        if (isEmpty)
+            AtomicFile.TryDelete(Path);
+    }
 
     internal static string NameFor(string recipe, string model, string data, TimeProvider clock)
     {

@@ -178,7 +178,7 @@ public sealed record Examination(
         return [.. nats.Zip(tokens, (sum, count) => new RecordLoss(sum, count)).Where(loss => loss.Tokens > 0)];
     }
 
-    // A prompt too long for the model loses its beginning, as in training.
+    // A prompt too long for the model loses its beginning.
     private static int[] Fit(int[] prompt, CausalModel model)
     {
         long room = model.Config.MaximumLength - 1;

@@ -21,8 +21,8 @@ public static class FineTune
     {
         using var run = PreparedRun.Open(config);
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
-        // Last: a folder with a configuration is a run, and can be resumed.
-        ConfigFile.Write(folder.Config, run.Config);
+        // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
+        ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);
         return Continue(run, folder, checkpoint: null, log, listener, stop);
     }

@@ -39,7 +39,7 @@ internal static class RunReport
             },
             Commands =
             [
-                new ReportCommand("Repeat this run from its folder", $"perenos tune {Path.Combine(folder.Path, "config.json")}"),
+                new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
                 new ReportCommand("Use the result", result.Config.Method is LoraConfig
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
                     : $"perenos generate --model {folder.Model} \"…\""),
