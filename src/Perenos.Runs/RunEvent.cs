@@ -58,7 +58,7 @@ public abstract record RunEvent
     /// <summary>One held-out example, answered before and after training.</summary>
     public sealed record Sample(string Input, string? Reference, string? Before, string? After) : RunEvent;
 
-    /// <summary>Measured values of one state of the model (<c>base</c>, <c>adapted</c>, <c>scratch</c>).</summary>
+    /// <summary>Measured values of one state of the model (<c>before</c> or <c>after</c> training).</summary>
     public sealed record Evaluation(string Name, IReadOnlyList<Metric> Metrics) : RunEvent;
 
     /// <summary>The run is complete. Peak memory in bytes.</summary>
