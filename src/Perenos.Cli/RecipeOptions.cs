@@ -11,8 +11,11 @@ internal sealed class RecipeOptions
     private readonly List<(Option Option, Action<ParseResult, JsonObject> Lay)> _options = [];
     private readonly Argument<string?> _recipe = new("recipe") { Description = "Recipe (yaml or json); options override its keys.", Arity = ArgumentArity.ZeroOrOne };
 
+    private readonly bool _isPretrained;
+
     public RecipeOptions(Command command, bool isPretrained)
     {
+        _isPretrained = isPretrained;
         command.Add(_recipe);
         if (isPretrained)
         {
@@ -22,6 +25,11 @@ internal sealed class RecipeOptions
             Number<double>(command, "--alpha", "method.alpha", "LoRA: the update counts alpha / rank times.");
             Number<double>(command, "--dropout", "method.dropout", "LoRA: dropout of the update's inputs.");
             Texts(command, "--targets", "method.targets", "LoRA: ends of layer names, all-linear, or re: and an expression.");
+        }
+        else
+        {
+            Text(command, "--architecture", "start.architecture", "A config.json, a folder that holds one, or \"base\".", tree => Section(tree, "start")["kind"] = "random");
+            Text(command, "--tokenizer", "start.tokenizer", "A tokenizer.json, a folder that holds one, or \"base\".", tree => Section(tree, "start")["kind"] = "random");
         }
 
         Text(command, "--data", "data.path", "jsonl, json, csv, tsv, txt; a folder with train.jsonl; or the stem of aligned files.");
@@ -61,6 +69,8 @@ internal sealed class RecipeOptions
                 lay(parsed, tree);
         }
 
+        if (!_isPretrained)
+            tree["method"] ??= new JsonObject { ["kind"] = "full" };
         if (recipe is null && tree["start"] is null)
             throw new PerenosException("Neither a recipe nor a model was given.", "perenos tune recipe.yaml, or perenos tune --model MODEL --data FILE; perenos tune --help has examples.");
         return ConfigFile.Parse<RunConfig>(tree, recipe ?? "the command line");

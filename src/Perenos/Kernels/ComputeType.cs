@@ -24,6 +24,9 @@ public static class ComputeType
     // bfloat16 costs precision: it must pay for it.
     private const double NeededGain = 1.2;
     private const double MillisecondsPerType = 50;
+
+    // Of the processor time that could be had while measuring.
+    private const double QuietShare = 0.75;
     private const long ProbeRows = 16;
 
     // Under 5 GFLOP/s on a CPU.
@@ -35,22 +38,36 @@ public static class ComputeType
     /// <summary>
     /// The choice for a device. The processor is measured for about 50 ms per type, once per machine: the figures are kept in
     /// <c>$XDG_CACHE_HOME/perenos/compute-type.json</c> (or <c>~/.cache/perenos</c>) until processor, cores or engine change.
+    /// Figures measured beside other work are used, but not kept.
     /// </summary>
     /// <param name="device">Null for the CPU. A CUDA device is measured at every start: it takes no longer than reading the cache.</param>
     public static ComputeTypeChoice Measure(Device? device = null) =>
         device is { type: DeviceType.CUDA }
             ? Choose(Rate(ScalarType.Float32, device), RateOrZero(ScalarType.BFloat16, device))
-            : Measure(CacheFile(), type => Rate(type));
+            : Measure(CacheFile(), Undisturbed);
 
-    /// <summary>The choice on the CPU, with the cache and the measurement given.</summary>
-    internal static ComputeTypeChoice Measure(string cacheFile, Func<ScalarType, double> rate)
+    /// <summary>The choice on the CPU, with the cache and the measurement given: rates by type, and whether they are worth keeping.</summary>
+    internal static ComputeTypeChoice Measure(string cacheFile, Func<(double Float32, double BFloat16, bool IsQuiet)> measure)
     {
         string machine = Machine();
         if (Cached(cacheFile, machine) is { } known)
             return known;
-        var choice = Choose(rate(ScalarType.Float32), rate(ScalarType.BFloat16));
-        Keep(cacheFile, machine, choice);
+        var (float32, bfloat16, isQuiet) = measure();
+        var choice = Choose(float32, bfloat16);
+        if (isQuiet)
+            Keep(cacheFile, machine, choice);
         return choice;
+    }
+
+    // Whoever shares the cores with others gets figures of the moment.
+    private static (double Float32, double BFloat16, bool IsQuiet) Undisturbed()
+    {
+        using var process = Process.GetCurrentProcess();
+        var (watch, before) = (Stopwatch.StartNew(), process.TotalProcessorTime);
+        var (float32, bfloat16) = (Rate(ScalarType.Float32), Rate(ScalarType.BFloat16));
+        process.Refresh();
+        double share = (process.TotalProcessorTime - before) / watch.Elapsed / torch.get_num_threads();
+        return (float32, bfloat16, share > QuietShare);
     }
 
     internal static ComputeTypeChoice Choose(double float32, double bfloat16)
