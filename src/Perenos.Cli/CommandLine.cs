@@ -11,11 +11,8 @@ internal static class CommandLine
     public static int Run(string[] args)
     {
         var parsed = Root().Parse(args);
-        if (parsed.Errors.Count > 0 && parsed.Action is not HelpAction and not ExampledHelp)
-        {
-            string command = string.Join(' ', Chain(parsed.CommandResult).Reverse());
-            return Failure.Show(parsed.Errors[0].Message, $"{command} --help lists what it takes, with examples.");
-        }
+        if (parsed.Action is not ExampledHelp && ArgumentMistake.Find(parsed) is { } mistake)
+            return Failure.Show(mistake.Message, mistake.Hint);
 
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
     }
@@ -47,12 +44,6 @@ internal static class CommandLine
             return Failure.Show("No command was given.", "perenos --help lists them; perenos quickstart shows the whole road in some minutes.");
         });
         return root;
-    }
-
-    private static IEnumerable<string> Chain(System.CommandLine.Parsing.CommandResult result)
-    {
-        for (var current = result; current is not null; current = current.Parent as System.CommandLine.Parsing.CommandResult)
-            yield return current.Command.Name;
     }
 }
 

@@ -61,8 +61,17 @@ internal sealed class RecipeOptions
     /// <exception cref="PerenosException">A key is unknown, missing or of the wrong kind.</exception>
     public RunConfig Read(ParseResult parsed)
     {
-        string? recipe = parsed.GetValue(_recipe);
-        var tree = recipe is null ? [] : ConfigFile.ReadTree(recipe);
+        if (parsed.GetValue(_recipe) is { } recipe)
+            return ConfigFile.Read<RunConfig>(recipe, tree => Lay(parsed, tree));
+        var tree = new JsonObject();
+        Lay(parsed, tree);
+        if (tree["start"] is null)
+            throw new PerenosException("Neither a recipe nor a model was given.", "perenos tune recipe.yaml, or perenos tune --model MODEL --data FILE; perenos tune --help has examples.");
+        return ConfigFile.Parse<RunConfig>(tree, "the command line");
+    }
+
+    private void Lay(ParseResult parsed, JsonObject tree)
+    {
         foreach (var (option, lay) in _options)
         {
             if (parsed.GetResult(option) is { Implicit: false })
@@ -71,9 +80,6 @@ internal sealed class RecipeOptions
 
         if (!_isPretrained)
             tree["method"] ??= new JsonObject { ["kind"] = "full" };
-        if (recipe is null && tree["start"] is null)
-            throw new PerenosException("Neither a recipe nor a model was given.", "perenos tune recipe.yaml, or perenos tune --model MODEL --data FILE; perenos tune --help has examples.");
-        return ConfigFile.Parse<RunConfig>(tree, recipe ?? "the command line");
     }
 
     private void Text(Command command, string name, string key, string description, Action<JsonObject>? beside = null) =>

@@ -29,13 +29,15 @@ public static class ConfigFile
     /// <exception cref="PerenosException">The file is missing, too large, malformed, or does not fit <typeparamref name="T"/>.</exception>
     public static T Read<T>(string path) => Fit<T>(ReadDocument(path), Options);
 
-    /// <summary>Reads the file's tree without fitting it to a type, so that command-line options can be laid over it before <see cref="Parse{T}"/>.</summary>
-    /// <exception cref="PerenosException">The file is missing, too large or malformed.</exception>
-    public static JsonObject ReadTree(string path)
+    /// <summary>As <see cref="Read{T}(string)"/>, after <paramref name="lay"/> has laid values over the file's, such as options of the command line.</summary>
+    /// <exception cref="PerenosException">The file is missing, too large, malformed, or does not fit <typeparamref name="T"/>.</exception>
+    public static T Read<T>(string path, Action<JsonObject> lay)
     {
+        ArgumentNullException.ThrowIfNull(lay);
         var document = ReadDocument(path);
-        return document.Root as JsonObject
-            ?? throw new PerenosException($"{document.Name} holds {StrictShape.Show(document.Root)} instead of keys.", "Write one \"key: value\" per line.");
+        lay(document.Root as JsonObject
+            ?? throw new PerenosException($"{document.Name} holds {StrictShape.Show(document.Root)} instead of keys.", "Write one \"key: value\" per line."));
+        return Fit<T>(document, Options);
     }
 
     /// <summary>Fits a tree to <typeparamref name="T"/>; <paramref name="name"/> stands for the file in messages.</summary>

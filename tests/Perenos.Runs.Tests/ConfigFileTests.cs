@@ -243,9 +243,11 @@ public sealed class ConfigFileTests : IDisposable
     [Fact]
     public void A_tree_takes_command_line_values_before_it_is_fitted()
     {
-        var tree = ConfigFile.ReadTree(_folder.File("recipe.yaml", "model: m\nmax_steps: 10"));
-        tree["max_steps"] = 3;
-        Assert.Equal(3, ConfigFile.Parse<Recipe>(tree, "recipe.yaml").MaxSteps);
+        string recipe = _folder.File("recipe.yaml", "model: m\nmax_steps: 10");
+        Assert.Equal(3, ConfigFile.Read<Recipe>(recipe, tree => tree["max_steps"] = 3).MaxSteps);
+        string wrong = _folder.File("wrong.yaml", "model: m\nmax_stpes: 10");
+        var named = Assert.Throws<PerenosException>(() => ConfigFile.Read<Recipe>(wrong, _ => { }));
+        Assert.StartsWith("wrong.yaml, line 2: ", named.Message, StringComparison.Ordinal);
         var problem = Assert.Throws<PerenosException>(() => ConfigFile.Parse<Recipe>(JsonNode.Parse("{\"mdel\": 1}")!, "--set"));
         Assert.StartsWith("--set: unknown key \"mdel\"", problem.Message, StringComparison.Ordinal);
     }

@@ -22,7 +22,9 @@ public static class RecordFile
     /// <exception cref="PerenosException">The path does not exist, the kind is unknown, or a row is malformed (the message names file and row).</exception>
     public static IEnumerable<RawRecord> Read(string path, PlainTextUnit plainText = PlainTextUnit.Document)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        ArgumentNullException.ThrowIfNull(path);
+        if (string.IsNullOrWhiteSpace(path))
+            throw new PerenosException("The path of the data is empty.", "Name a file (jsonl, json, csv, tsv, txt), a folder with train.jsonl, or the stem of aligned lines.");
         if (Directory.Exists(path))
             return ReadFolder(path, plainText);
         if (File.Exists(path))

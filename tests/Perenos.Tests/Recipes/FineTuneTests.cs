@@ -4,6 +4,7 @@ using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
+using Perenos.Testing;
 using Perenos.Training;
 using Xunit;
 using static TorchSharp.torch;
@@ -133,8 +134,11 @@ public sealed class FineTuneTests : IDisposable
     [Fact]
     public void Without_patience_all_steps_are_taken_and_the_best_state_is_still_kept()
     {
-        var result = _project.Run(Overfitting(patience: null), "run");
-        Assert.Equal((TrainingEnd.Completed, 60L), (result.End, result.Summary.Steps));
+        // The same road as with patience, up to the same step: two validations beyond the best.
+        int steps = (int)_project.Run(Overfitting(patience: 2), "patient").Summary.Steps;
+        var config = Overfitting(patience: null);
+        var result = _project.Run(config with { Training = config.Training with { MaximumSteps = steps } }, "run");
+        Assert.Equal((TrainingEnd.Completed, (long)steps), (result.End, result.Summary.Steps));
         Assert.False(RunComparison.Validations(_project.Open("run"))[^1].Best);
         AssertHoldsTheBestState(_project.Open("run"), result);
     }
@@ -171,7 +175,7 @@ public sealed class FineTuneTests : IDisposable
         var config = _project.Config(new FullConfig());
         return config with
         {
-            Training = config.Training with { MaximumSteps = 60, Epochs = 100, LearningRate = 0.05, Schedule = Schedule.Constant, ValidateEvery = 3, SaveEvery = 3, Patience = patience },
+            Training = config.Training with { MaximumSteps = 60, Epochs = 100, LearningRate = 0.05, Schedule = Schedule.Constant, WarmupShare = 0, ValidateEvery = 3, SaveEvery = 3, Patience = patience },
         };
     }
 

@@ -1,5 +1,6 @@
 using Perenos.Runs;
 using Perenos.Runs.Config;
+using Perenos.Testing;
 using Perenos.Training;
 using Xunit;
 

@@ -1,6 +1,7 @@
 using Perenos.Checkpoints;
 using Perenos.Runs;
 using Perenos.Runs.Config;
+using Perenos.Testing;
 using Perenos.Training;
 using Xunit;
 

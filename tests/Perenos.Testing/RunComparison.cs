@@ -1,11 +1,12 @@
 using Perenos.Runs;
 using Xunit;
 
-namespace Perenos.Tests.Recipes;
+namespace Perenos.Testing;
 
 /// <summary>Two runs that must have done the very same: every number of every step, every saved byte.</summary>
-internal static class RunComparison
+public static class RunComparison
 {
+    /// <summary>Compares two finished runs: steps, validations, weights, moments, result, answers, summary.</summary>
     public static void Equal(RunFolder expected, RunFolder actual)
     {
         Assert.Equal(Steps(expected), Steps(actual));
@@ -21,10 +22,11 @@ internal static class RunComparison
         Assert.Equal((first.Steps, first.FirstLoss, first.LastLoss, first.BestValidationLoss), (second.Steps, second.FirstLoss, second.LastLoss, second.BestValidationLoss));
     }
 
-    // Seconds differ from run to run.
+    /// <summary>Steps of a run without their seconds, which differ from run to run.</summary>
     public static IReadOnlyList<RunEvent.Step> Steps(RunFolder run) =>
         [.. EventLog.Read(run.Events).OfType<RunEvent.Step>().Select(step => step with { Seconds = 0, TokensPerSecond = 0 })];
 
+    /// <summary>Validations of a run.</summary>
     public static IReadOnlyList<RunEvent.Validation> Validations(RunFolder run) => [.. EventLog.Read(run.Events).OfType<RunEvent.Validation>()];
 
     private static void AssertEqualFiles(string expected, string actual, params string[] names)

@@ -1,0 +1,101 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json.Nodes;
+using Perenos.Runs;
+using Perenos.Testing;
+using Perenos.Text.Grammar;
+using Xunit;
+
+namespace Perenos.Cli.Tests;
+
+/// <summary>Kill −9 at any moment and resume: bit for bit the run that was never killed, by real processes that are really killed.</summary>
+public sealed class KillTests : IDisposable
+{
+    private const int Steps = 12;
+    private const int Seed = 20260131;
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+    private readonly string _folder = Directory.CreateTempSubdirectory("perenos-kill-").FullName;
+
+    public KillTests()
+    {
+        WriteRecords("train", WeatherGrammar.Sample(1, 16));
+        WriteRecords("valid", WeatherGrammar.Sample(2, 3));
+        WriteRecords("test", WeatherGrammar.Sample(3, 2));
+        File.WriteAllText(Path.Combine(_folder, "general.txt"), "A short walk by the river.\n\nUne courte promenade.\n");
+    }
+
+    private string Runs => Path.Combine(_folder, "runs");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void A_run_that_is_killed_again_and_again_equals_one_that_never_was()
+    {
+        Finish(Start("straight"));
+
+        var random = new Random(Seed);
+        // Before the first step, among the steps (while one is computed or its checkpoint is written), and while the result is judged.
+        int[] places = [0, .. Enumerable.Range(1, Steps - 1).OrderBy(_ => random.Next()).Take(4).Order(), Steps];
+        int kills = 0;
+        foreach (int place in places)
+        {
+            using var process = Start("killed");
+            WaitFor(process, () => LastStep("killed") >= place || process.HasExited);
+            Thread.Sleep(random.Next(60));
+            if (process.HasExited)
+                break;
+            process.Kill();
+            kills++;
+        }
+
+        Assert.True(kills >= 4, $"the run was over after {kills} kills");
+        Finish(Start("killed"));
+        using var straight = RunFolder.Open("straight", Runs);
+        using var killed = RunFolder.Open("killed", Runs);
+        RunComparison.Equal(straight, killed);
+        Assert.Equal(Kinds(straight), Kinds(killed));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(killed.Path, "*.partial", SearchOption.AllDirectories));
+    }
+
+    // What a user would type: the same command until there is a run to resume.
+    private CliProcess Start(string name) => File.Exists(Path.Combine(Runs, name, "config.json"))
+        ? new(["tune", "--resume", name, "--runs", Runs])
+        : new(["tune", "--model", "base", "--data", Path.Combine(_folder, "data"), "--prompt", "English: {en}\\nFrench:", "--completion", " {fr}", "--method", "full",
+            "--dtype", "float32", "--steps", $"{Steps}", "--epochs", "10", "--batch-size", "2", "--save-every", "1", "--validate-every", "5", "--learning-rate", "1e-3",
+            "--max-new-tokens", "4", "--maximum-length", "128", "--reference", Path.Combine(_folder, "general.txt"), "--seed", "5", "--name", name, "--runs", Runs]);
+
+    private static void Finish(CliProcess process)
+    {
+        using (process)
+        {
+            var (code, output, error) = process.End();
+            Assert.True(code == 0, $"exit code {code}\n{output}\n{error}");
+        }
+    }
+
+    private static void WaitFor(CliProcess process, Func<bool> isTime)
+    {
+        for (var watch = Stopwatch.StartNew(); !isTime(); Thread.Sleep(1))
+            Assert.True(watch.Elapsed < Patience, $"process {process.Id} does not get on");
+    }
+
+    // Read as bytes: the other process is writing, and its last line may be torn.
+    private int LastStep(string name)
+    {
+        string path = Path.Combine(Runs, name, "events.jsonl");
+        if (!File.Exists(path))
+            return -1;
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        string[] lines = reader.ReadToEnd().Split('\n');
+        return lines.SkipLast(1).Count(line => line.StartsWith("{\"kind\":\"step\"", StringComparison.Ordinal));
+    }
+
+    private static IEnumerable<string> Kinds(RunFolder run) => EventLog.Read(run.Events).Select(happened => happened.GetType().Name);
+
+    private void WriteRecords(string part, IEnumerable<SentencePair> pairs)
+    {
+        Directory.CreateDirectory(Path.Combine(_folder, "data"));
+        File.WriteAllLines(Path.Combine(_folder, "data", $"{part}.jsonl"), pairs.Select(pair => new JsonObject { ["en"] = pair.English, ["fr"] = pair.French }.ToJsonString()));
+    }
+}
