@@ -11,13 +11,19 @@ internal sealed class GenerationSession : IDisposable
     private readonly Sampler _sampler;
     private readonly KeyValueCache _cache;
     private readonly List<int>[] _rows;
+    private readonly IReadOnlyList<int> _numbers;
     private readonly int[] _padding;
     private readonly bool _isPadded;
     private int _step;
 
-    public GenerationSession(CausalModel model, IReadOnlyList<IReadOnlyList<int>> prompts, int newTokens, Sampler sampler)
+    /// <param name="model">The model that continues.</param>
+    /// <param name="prompts">Token ids of each row.</param>
+    /// <param name="numbers">Number of each row, by which the sampler tells rows apart.</param>
+    /// <param name="newTokens">Most tokens that will be asked for.</param>
+    /// <param name="sampler">Chooses the tokens.</param>
+    public GenerationSession(CausalModel model, IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<int> numbers, int newTokens, Sampler sampler)
     {
-        (_model, _sampler) = (model, sampler);
+        (_model, _numbers, _sampler) = (model, numbers, sampler);
         int width = prompts.Max(prompt => prompt.Count);
         _rows = [.. prompts.Select(prompt => prompt.ToList())];
         _padding = [.. prompts.Select(prompt => width - prompt.Count)];
@@ -45,7 +51,8 @@ internal sealed class GenerationSession : IDisposable
                 if (column < past)
                     continue;
                 tokens[row * time + column - past] = place >= 0 ? _rows[row][place] : 0;
-                positions[row * time + column - past] = Math.Max(0, place);
+                // A row that has reached the model's length computes on beside the others; nobody reads what.
+                positions[row * time + column - past] = Math.Clamp(place, 0, _model.Config.MaximumLength - 1);
             }
         }
 
@@ -61,7 +68,7 @@ internal sealed class GenerationSession : IDisposable
         int vocabulary = (int)logits.shape[1];
         for (int row = 0; row < _rows.Length; row++)
         {
-            chosen[row] = _sampler.Choose(numbers.AsSpan(row * vocabulary, vocabulary), _rows[row], row, _step);
+            chosen[row] = _sampler.Choose(numbers.AsSpan(row * vocabulary, vocabulary), _rows[row], _numbers[row], _step);
             _rows[row].Add(chosen[row]);
         }
 

@@ -14,6 +14,8 @@ internal sealed class Sampler(GenerationConfig settings)
         if (settings.Temperature == 0)
             return TensorPrimitives.IndexOfMax<float>(logits);
 
+        // The largest becomes 0 first: e^x of large logits, or of any at a low temperature, is beyond float32.
+        TensorPrimitives.Subtract(logits, TensorPrimitives.Max<float>(logits), logits);
         TensorPrimitives.Divide(logits, (float)settings.Temperature, logits);
         TensorPrimitives.SoftMax(logits, logits);
         var candidates = Candidates(logits);

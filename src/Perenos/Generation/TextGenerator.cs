@@ -21,7 +21,7 @@ public sealed class TextGenerator
     /// <summary>New tokens one at a time, the stop token not included. No dispose scope is open while the caller has control.</summary>
     public IEnumerable<int> Stream(IReadOnlyList<int> prompt)
     {
-        using var session = Start([prompt]);
+        using var session = Start([prompt], [0]);
         for (int count = 0; count < Room(prompt.Count); count++)
         {
             int token = session.Next()[0];
@@ -31,7 +31,10 @@ public sealed class TextGenerator
         }
     }
 
-    /// <summary>New tokens of every prompt, in the prompts' order, stop tokens not included; prompts of like length share a batch.</summary>
+    /// <summary>
+    /// New tokens of every prompt, in the prompts' order, stop tokens not included; prompts of like length share a batch. What is
+    /// sampled for a prompt depends on the seed and its place in the list, not on its neighbours.
+    /// </summary>
     /// <param name="prompts">Token ids, none of them empty.</param>
     /// <param name="onFinished">Told how many prompts are done.</param>
     /// <param name="cancellation">Checked at every token.</param>
@@ -41,7 +44,7 @@ public sealed class TextGenerator
         int finished = 0;
         foreach (var rows in Enumerable.Range(0, prompts.Count).OrderBy(row => prompts[row].Length).Chunk(RowsAtOnce))
         {
-            var texts = GenerateTogether([.. rows.Select(row => prompts[row])], cancellation);
+            var texts = GenerateTogether([.. rows.Select(row => prompts[row])], rows, cancellation);
             for (int index = 0; index < rows.Length; index++)
                 results[rows[index]] = texts[index];
             finished += rows.Length;
@@ -51,13 +54,12 @@ public sealed class TextGenerator
         return results;
     }
 
-    private int[][] GenerateTogether(IReadOnlyList<int[]> prompts, CancellationToken cancellation)
+    private int[][] GenerateTogether(IReadOnlyList<int[]> prompts, IReadOnlyList<int> numbers, CancellationToken cancellation)
     {
         var texts = prompts.Select(_ => new List<int>()).ToArray();
         var isOpen = prompts.Select(_ => true).ToArray();
-        using var session = Start(prompts);
-        int room = Room(prompts.Max(prompt => prompt.Length));
-        for (int count = 0; count < room && isOpen.Contains(true); count++)
+        using var session = Start(prompts, numbers);
+        for (int count = 0; isOpen.Contains(true); count++)
         {
             cancellation.ThrowIfCancellationRequested();
             var tokens = session.Next();
@@ -66,13 +68,14 @@ public sealed class TextGenerator
                 isOpen[row] &= !_stops.Contains(tokens[row]);
                 if (isOpen[row])
                     texts[row].Add(tokens[row]);
+                isOpen[row] &= count + 1 < Room(prompts[row].Length);
             }
         }
 
         return [.. texts.Select(text => text.ToArray())];
     }
 
-    private GenerationSession Start(IReadOnlyList<IReadOnlyList<int>> prompts)
+    private GenerationSession Start(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<int> numbers)
     {
         if (prompts.Any(prompt => prompt.Count == 0))
             throw new PerenosException("A prompt is empty.", "Give at least one token to continue from.");
@@ -83,7 +86,7 @@ public sealed class TextGenerator
                 $"A prompt has {longest} tokens, but the model was made for {_model.Config.MaximumLength}.", "Shorten the prompt.");
         }
 
-        return new GenerationSession(_model, prompts, Room((int)longest), new Sampler(_settings));
+        return new GenerationSession(_model, prompts, numbers, prompts.Max(prompt => Room(prompt.Count)), new Sampler(_settings));
     }
 
     private int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.Config.MaximumLength - promptLength);
