@@ -28,6 +28,7 @@ public sealed class Lora : IDisposable
         {
             foreach (var placement in placements)
             {
+                using var scope = NewDisposeScope();
                 var (down, up) = create(placement);
                 var layer = new LoraLayer(placement, down.DetachFromDisposeScope(), up.DetachFromDisposeScope(), _dropout);
                 _layers.Add(layer);

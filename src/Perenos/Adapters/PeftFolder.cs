@@ -43,9 +43,11 @@ public static class PeftFolder
                         "Take adapter_config.json and adapter_model.safetensors from the same training, and the base that it names.");
                 }
 
+                using var scope = NewDisposeScope();
                 var tensor = file.Read(name, ScalarType.Float32);
+                scope.Attach(tensor);
                 WeightCheck.RefuseNotFinite(name, tensor);
-                return tensor.to(placement.Target.Weight.device);
+                return tensor.to(placement.Target.Weight.device).MoveToOuterDisposeScope();
             }
 
             return (Take("lora_A", [placement.Rank, placement.Target.Inputs]), Take("lora_B", [placement.Target.Outputs, placement.Rank]));

@@ -28,7 +28,8 @@ public static class GgufConfig
                 config[$"{name}_token_id"] = id;
         }
 
-        return config;
+        // Read back as from a file: a number that a program put there is read as its own type only.
+        return JsonNode.Parse(config.ToJsonString())!.AsObject();
     }
 
     private static JsonObject Llama(GgufFile file)

@@ -57,12 +57,14 @@ internal sealed class SeededWeights(ulong seed, ScalarType type) : WeightSource
     public override Tensor Create(string name, long[] shape, Initialization initialization)
     {
         using var generator = new Generator(Seed.Of(seed, name));
-        return initialization switch
+        using var scope = NewDisposeScope();
+        var weight = initialization switch
         {
             Initialization.Zeros => zeros(shape, type),
             Initialization.Ones => ones(shape, type),
             Initialization.Normal normal => randn(shape, ScalarType.Float32, generator: generator).Scale(normal.StandardDeviation).to(type),
             _ => throw new InvalidOperationException($"Unknown initialization {initialization}."),
         };
+        return weight.MoveToOuterDisposeScope();
     }
 }

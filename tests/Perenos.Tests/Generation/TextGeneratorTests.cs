@@ -1,5 +1,4 @@
 using Perenos.Generation;
-using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Xunit;

@@ -2,7 +2,6 @@ using Perenos.Adapters;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Testing;
 using Perenos.Text.Data;
 using Perenos.Training;
 using Xunit;
