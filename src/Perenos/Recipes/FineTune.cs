@@ -3,7 +3,6 @@ using Perenos.Evaluation;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 using Perenos.Training;
 using TorchSharp;
 using static TorchSharp.torch;
