@@ -10,16 +10,16 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Grammar;
 
-// Any jsonl file will do; here a hundred pairs of the built-in grammar.
+// Any jsonl file will do; here two hundred pairs of the built-in grammar.
 string data = Path.Combine(Directory.CreateTempSubdirectory("perenos-sample-").FullName, "pairs.jsonl");
-File.WriteAllLines(data, WeatherGrammar.Sample(seed: 1, count: 100).Select(pair => JsonSerializer.Serialize(new { en = pair.English, fr = pair.French })));
+File.WriteAllLines(data, WeatherGrammar.Sample(seed: 1, count: 200).Select(pair => JsonSerializer.Serialize(new { en = pair.English, fr = pair.French })));
 
 var config = new RunConfig
 {
     Start = new PretrainedStart { Model = "base" },
     Data = new DataConfig { Path = data, Prompt = "English: {en}\nFrench:", Completion = " {fr}", MaximumLength = 256 },
     Method = new LoraConfig { Rank = 16 },
-    Training = new TrainingConfig { Epochs = 4, LearningRate = 3e-3 },
+    Training = new TrainingConfig { Epochs = 10, LearningRate = 3e-3 },
 };
 
 using var folder = RunFolder.Create("runs", name: null, recipe: "tune", model: "base", data, TimeProvider.System);

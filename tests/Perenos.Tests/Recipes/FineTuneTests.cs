@@ -75,7 +75,7 @@ public sealed class FineTuneTests : IDisposable
         var folder = _project.Open("run");
         using var opened = method == "full" ? Pretrained.Open(folder.Model, ScalarType.Float32) : Start(result.Config);
         using var adapter = method == "full" ? null : PeftFolder.Open(folder.Adapter, opened.Model.Parts);
-        var again = result.Examination!.Take(opened.Model, opened.Tokenizer, FineTune.Prefix(opened));
+        var again = result.Examination!.Take(opened.Model, opened.Tokenizer, FineTune.Prefix(opened), cancellation: TestContext.Current.CancellationToken);
         Assert.Equal(result.After!.Answers, again.Answers);
         Assert.Equal(result.After.Losses, again.Losses);
         Assert.Equal(result.After.Reference, again.Reference);

@@ -40,7 +40,7 @@ public sealed class InterruptionTests : IDisposable
         do
         {
             using var stop = new CancellationTokenSource();
-            end = _project.Resume("interrupted", happened => CancelIf(happened is RunEvent.Step { Number: < 6 }, stop), stop.Token).End;
+            end = _project.Resume("interrupted", happened => CancelIf(happened is RunEvent.Step { Number: < 6 }, stop), stop).End;
             resumes++;
         }
         while (end == TrainingEnd.Interrupted);
@@ -67,7 +67,7 @@ public sealed class InterruptionTests : IDisposable
         var config = _project.Config(new FullConfig());
         _project.Run(config, "straight");
         using (var stop = new CancellationTokenSource())
-            Assert.Equal(TrainingEnd.Interrupted, _project.Run(config, "run", happened => CancelIf(happened is RunEvent.Planned, stop), stop.Token).End);
+            Assert.Equal(TrainingEnd.Interrupted, _project.Run(config, "run", happened => CancelIf(happened is RunEvent.Planned, stop), stop).End);
         Assert.Empty(_project.Open("run").SavedCheckpoints());
 
         _project.Resume("run");
@@ -110,7 +110,7 @@ public sealed class InterruptionTests : IDisposable
     private void Interrupt(RunConfig config, string name, Func<RunEvent, bool> when, int afterStep)
     {
         using var stop = new CancellationTokenSource();
-        var result = _project.Run(config, name, happened => CancelIf(when(happened), stop), stop.Token);
+        var result = _project.Run(config, name, happened => CancelIf(when(happened), stop), stop);
         Assert.Equal(TrainingEnd.Interrupted, result.End);
         var folder = _project.Open(name);
         Assert.Equal(RunStatus.Interrupted, RunSummary.Read(folder)!.Status);

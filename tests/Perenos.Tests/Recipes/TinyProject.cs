@@ -76,16 +76,16 @@ internal sealed class TinyProject : IDisposable
         return config with { Data = new DataConfig { Path = PathOf("chat"), MaximumLength = config.Data.MaximumLength } };
     }
 
-    public RunResult Run(RunConfig config, string name, Action<RunEvent>? happened = null, CancellationToken stop = default)
+    public RunResult Run(RunConfig config, string name, Action<RunEvent>? happened = null, CancellationTokenSource? stop = null)
     {
         using var folder = RunFolder.Create(Runs, name, "tune", "tiny", "weather", TimeProvider.System);
-        return FineTune.Run(config, folder, Listener(happened), stop);
+        return FineTune.Run(config, folder, Listener(happened), stop?.Token ?? CancellationToken.None);
     }
 
-    public RunResult Resume(string name, Action<RunEvent>? happened = null, CancellationToken stop = default)
+    public RunResult Resume(string name, Action<RunEvent>? happened = null, CancellationTokenSource? stop = null)
     {
         using var folder = RunFolder.Resume(name, Runs);
-        return FineTune.Resume(folder, Listener(happened), stop);
+        return FineTune.Resume(folder, Listener(happened), stop?.Token ?? CancellationToken.None);
     }
 
     public RunFolder Open(string name) => RunFolder.Open(name, Runs);
