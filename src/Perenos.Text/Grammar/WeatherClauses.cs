@@ -49,8 +49,8 @@ internal static class WeatherClauses
     private static Phrase Accumulation(WeatherDraw draw)
     {
         var (noun, unit) = draw.IsCold ? (WeatherLexicon.Snow, "cm") : (WeatherLexicon.Rain, "mm");
-        int least = draw.Between(2, 40);
-        var (most, where) = (least + draw.Between(2, 15), draw.WhereAndWhen());
+        int least = draw.Between(5, 40, 5);
+        var (most, where) = (least + draw.Between(5, 15, 5), draw.WhereAndWhen());
         return new(
             $"{least} to {most} {unit} of {noun.English} will fall{where.English}",
             $"il tombera de {least} à {most} {unit} {noun.Of}{where.French}");
@@ -58,7 +58,7 @@ internal static class WeatherClauses
 
     private static Phrase WindBlows(WeatherDraw draw)
     {
-        var (direction, speed, where) = (draw.Any(WeatherLexicon.Directions), draw.Between(10, 70, 5), draw.WhereAndWhen());
+        var (direction, speed, where) = (draw.Any(WeatherLexicon.Directions), draw.Between(10, 70, 10), draw.WhereAndWhen());
         return new(
             $"the wind will blow from the {direction.English} at {speed} km/h{where.English}",
             $"le vent soufflera {French.OfDefinite(direction.French)} à {speed} km/h{where.French}");
@@ -66,7 +66,7 @@ internal static class WeatherClauses
 
     private static Phrase Gusts(WeatherDraw draw)
     {
-        var (speed, where) = (draw.Between(50, 120, 5), draw.WhereAndWhen());
+        var (speed, where) = (draw.Between(50, 120, 10), draw.WhereAndWhen());
         return new(
             $"gusts will reach {speed} km/h{where.English}",
             $"les rafales atteindront {speed} km/h{where.French}");
@@ -120,14 +120,14 @@ internal static class WeatherClauses
         if (draw.OneIn(2))
             return new(winds.English + where.English, winds.French + where.French);
         return new(
-            $"{winds.English}{where.English}, gusting to {fast + 25}",
-            $"{winds.French}{where.French}, avec rafales à {fast + 25}");
+            $"{winds.English}{where.English}, gusting to {fast + 20}",
+            $"{winds.French}{where.French}, avec rafales à {fast + 20}");
     }
 
     private static Phrase HighAndLow(WeatherDraw draw)
     {
         var (high, place) = (draw.Temperature(out int degrees), draw.Place());
-        var low = WeatherDraw.Spoken(degrees - draw.Between(3, 14));
+        var low = WeatherDraw.Spoken(degrees - draw.Between(5, 15, 5));
         var time = draw.Time();
         return new(
             $"high of {high.English} {place.English}, low of {low.English} {time.English}",

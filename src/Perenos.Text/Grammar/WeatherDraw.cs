@@ -51,7 +51,7 @@ internal sealed class WeatherDraw
     /// <summary>A temperature as it is spoken: minus 12, zero, plus 4, 21.</summary>
     public Phrase Temperature(out int degrees)
     {
-        degrees = IsCold ? Between(-38, 4) : Between(3, 36);
+        degrees = IsCold ? Between(-25, 0, 5) : Between(5, 35, 5);
         return Spoken(degrees);
     }
 
@@ -67,27 +67,20 @@ internal sealed class WeatherDraw
 
     public Phrase Time()
     {
-        int kind = Below(10);
-        if (kind < 6)
+        if (OneIn(2))
             return Common(WeatherLexicon.Times);
-        var part = Any(WeatherLexicon.DayParts);
-        if (kind == 6)
-            return new($"tomorrow {part.English}", $"demain {part.French}");
         var day = Any(WeatherLexicon.Days);
-        return kind switch
-        {
-            7 => new($"on {day.English}", day.French),
-            8 => new($"by {day.English} {part.English}", $"d'ici {day.French} {part.French}"),
-            _ => new($"{day.English} {part.English}", $"{day.French} {part.French}"),
-        };
+        if (OneIn(2))
+            return new($"on {day.English}", day.French);
+        var part = Any(WeatherLexicon.DayParts);
+        return new($"{day.English} {part.English}", $"{day.French} {part.French}");
     }
 
-    public Phrase Place() => Below(6) switch
+    public Phrase Place() => Below(5) switch
     {
         < 2 => InCity(),
         2 => NearCity(),
-        3 => BesideCity(),
-        4 => Common(WeatherLexicon.Regions),
+        3 => Common(WeatherLexicon.Regions),
         _ => Common(WeatherLexicon.Terrain),
     };
 
@@ -115,12 +108,6 @@ internal sealed class WeatherDraw
     {
         var city = Common(WeatherLexicon.Cities);
         return new($"near {city.English}", "près " + French.OfDefinite(city.French));
-    }
-
-    private Phrase BesideCity()
-    {
-        var (city, direction) = (Common(WeatherLexicon.Cities), Any(WeatherLexicon.Directions));
-        return new($"{direction.English} of {city.English}", $"{French.ToDefinite(direction.French)} {French.OfDefinite(city.French)}");
     }
 
     private static Phrase Led(Phrase phrase) => new(" " + phrase.English, " " + phrase.French);

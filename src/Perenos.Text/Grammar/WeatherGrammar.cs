@@ -51,15 +51,15 @@ public static class WeatherGrammar
         return new WeatherSplit([.. all.Skip(test + validation)], [.. all.Skip(test).Take(validation)], [.. all.Take(test)]);
     }
 
-    // Two in three sentences have one statement or note; the third joins two statements.
+    // Nine in ten sentences have one statement or note; the tenth joins two statements.
     private static SentencePair Speak(WeatherDraw draw)
     {
-        int kind = draw.Between(0, 5);
-        if (kind < 2)
+        int kind = draw.Between(0, 9);
+        if (kind < 3)
             return Sentence(draw.Any(WeatherClauses.Notes)(draw));
         var pattern = draw.Any(WeatherClauses.Statements);
         var first = pattern(draw);
-        if (kind < 4)
+        if (kind < 9)
             return Sentence(first);
         var second = draw.AnyBut(pattern, WeatherClauses.Statements)(draw);
         return draw.Between(0, 2) switch

@@ -10,8 +10,11 @@ namespace Perenos.Training;
 /// </summary>
 public sealed class BatchOrder
 {
-    // Batches that are filled from one shuffled stretch sorted by length: large enough for little padding, small enough to stay random.
-    private const int BatchesPerStretch = 50;
+    // Batches that are filled from one shuffled stretch sorted by length: at most so many, and an epoch has at least so many
+    // stretches, or its batches would be of one length each and hardly random. As in
+    // https://github.com/huggingface/transformers/blob/v4.57.0/src/transformers/trainer_pt_utils.py#L540
+    private const int MostBatchesPerStretch = 50;
+    private const int LeastStretches = 4;
 
     private readonly IReadOnlyList<Example> _examples;
     private readonly TrainingConfig _settings;
@@ -65,9 +68,10 @@ public sealed class BatchOrder
         if (_current.Epoch == epoch)
             return _current.Batches;
         var order = Seed.Permutation(_seed, $"order of epoch {epoch}", _examples.Count);
-        int stretch = BatchesPerStretch * (_settings.BatchTokens is { } tokens
+        int batch = _settings.BatchTokens is { } tokens
             ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Ids.Length))))
-            : _settings.BatchSize);
+            : _settings.BatchSize;
+        int stretch = batch * Math.Clamp(_examples.Count / (batch * LeastStretches), 1, MostBatchesPerStretch);
         List<int[]> batches = [];
         foreach (var rows in order.Chunk(stretch))
         {
