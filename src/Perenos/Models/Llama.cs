@@ -125,8 +125,7 @@ internal sealed class LlamaFeedForward
     {
         using var scope = NewDisposeScope();
         var (gate, up) = (_gate.Forward(input), _up.Forward(input));
-        // float32 only: in bfloat16 libtorch's own two operations are faster.
-        var inner = _isSilu && input.dtype == ScalarType.Float32 ? Kernels.GatedActivation.Apply(gate, up) : _activation(gate) * up;
+        var inner = _isSilu ? Kernels.GatedActivation.Apply(gate, up) : _activation(gate) * up;
         return _down.Forward(inner).MoveToOuterDisposeScope();
     }
 }

@@ -56,13 +56,15 @@ internal sealed class SeededWeights(ulong seed, ScalarType type) : WeightSource
 
     public override Tensor Create(string name, long[] shape, Initialization initialization)
     {
+        using var scope = NewDisposeScope();
         using var generator = new Generator(Seed.Of(seed, name));
-        return initialization switch
+        var weight = initialization switch
         {
             Initialization.Zeros => zeros(shape, type),
             Initialization.Ones => ones(shape, type),
             Initialization.Normal normal => randn(shape, ScalarType.Float32, generator: generator).mul_(normal.StandardDeviation).to(type),
             _ => throw new InvalidOperationException($"Unknown initialization {initialization}."),
         };
+        return weight.MoveToOuterDisposeScope();
     }
 }
