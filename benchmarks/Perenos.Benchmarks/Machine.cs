@@ -12,6 +12,7 @@ internal static class Machine
     private const int ProductRows = 1024;
     private const int ProductWidth = 2048;
     private const double SecondsPerType = 1;
+    private static readonly string[] TellingFlags = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"];
 
     /// <summary>The lines that open every result.</summary>
     internal static IReadOnlyList<string> Describe() =>
@@ -47,11 +48,11 @@ internal static class Machine
         return 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture);
     }
 
-    private static string Processor() => File.ReadLines("/proc/cpuinfo")
-        .First(line => line.StartsWith("model name", StringComparison.Ordinal)).Split(':')[1].Trim() is var name
-        ? $"{name} ({string.Join(", ", new[] { "avx2", "avx512f", "avx512_bf16", "amx_bf16" }.Where(Flags().Contains))})" : "";
-
-    private static string[] Flags() => File.ReadLines("/proc/cpuinfo").First(line => line.StartsWith("flags", StringComparison.Ordinal)).Split(' ');
+    private static string Processor()
+    {
+        string Field(string name) => File.ReadLines("/proc/cpuinfo").First(line => line.StartsWith(name, StringComparison.Ordinal)).Split(':')[1].Trim();
+        return $"{Field("model name")} ({string.Join(", ", Field("flags").Split(' ').Intersect(TellingFlags))})";
+    }
 
     private static string LoadAverage() => string.Join(' ', File.ReadAllText("/proc/loadavg").Split(' ').Take(3));
 

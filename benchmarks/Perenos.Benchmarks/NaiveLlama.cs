@@ -1,6 +1,5 @@
 using Perenos.Layers;
 using Perenos.Models;
-using TorchSharp;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
 using static TorchSharp.torch;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Perenos.Kernels;
-using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 

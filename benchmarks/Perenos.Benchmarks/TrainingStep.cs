@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using Perenos.Kernels;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Benchmarks;

@@ -3,7 +3,6 @@ using Perenos.Adapters;
 using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Training;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Benchmarks;

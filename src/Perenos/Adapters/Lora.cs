@@ -56,12 +56,13 @@ public sealed class Lora : IDisposable
     /// <summary>A fresh LoRA, attached: training it starts from the model as it is.</summary>
     public static Lora Start(IEnumerable<LoraPlacement> placements, double dropout, ulong seed) => new(placements, dropout, placement =>
     {
+        using var scope = NewDisposeScope();
         var (target, device) = (placement.Target, placement.Target.Weight.device);
         using var generator = new Generator(Seed.Of(seed, target.Path));
         // kaiming_uniform(a = √5), as in https://github.com/huggingface/peft/blob/v0.15.0/src/peft/tuners/lora/layer.py#L160
         double bound = 1 / Math.Sqrt(target.Inputs);
         var down = rand([placement.Rank, target.Inputs], generator: generator).Scale(2 * bound).Increase(-bound);
-        return (down.to(device), zeros([target.Outputs, placement.Rank], device: device));
+        return (down.to(device).MoveToOuterDisposeScope(), zeros([target.Outputs, placement.Rank], device: device).MoveToOuterDisposeScope());
     });
 
     /// <summary>A trained LoRA, attached; takes ownership of the tensors that <paramref name="read"/> gives.</summary>
@@ -133,10 +134,12 @@ internal sealed class LoraLayer(LoraPlacement placement, Tensor down, Tensor up,
     public Tensor Apply(Tensor input, Tensor output)
     {
         using var scope = NewDisposeScope();
-        // float32: the update is small beside the output, and its weights are kept wide.
-        var narrow = nn.functional.linear(dropout.Apply(input.to(down.dtype)), down); // (…, rank)
-        var update = nn.functional.linear(narrow.Times(placement.Scale), up);
-        return output.Plus(update.to(output.dtype)).MoveToOuterDisposeScope();
+        // The weights are kept in float32 and rounded to the input's type to compute, as under automatic mixed precision: a wide
+        // copy of every input would have to be kept for backward.
+        var narrow = nn.functional.linear(dropout.Apply(input), down.to(input.dtype)); // (…, rank)
+        var flat = output.view(-1, output.shape[^1]);
+        return flat.addmm(narrow.view(-1, narrow.shape[^1]), up.to(output.dtype).t(), beta: 1, alpha: (float)placement.Scale)
+            .view(output.shape).MoveToOuterDisposeScope();
     }
 
     public void Merge()

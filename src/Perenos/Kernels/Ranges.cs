@@ -1,5 +1,4 @@
 using System.Runtime.Intrinsics;
-using TorchSharp;
 
 namespace Perenos.Kernels;
 
@@ -41,8 +40,12 @@ internal static class Ranges
             return;
         }
 
-        var threads = new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, torch.get_num_threads()) };
-        Parallel.For(0L, chunks, threads, index =>
-            kernel.Run<TFloats>(index * chunk, Math.Min(length, (index + 1) * chunk)));
+        // Whoever is free takes the next chunk.
+        long taken = -1;
+        EngineThreads.Run(() =>
+        {
+            for (long index = Interlocked.Increment(ref taken); index < chunks; index = Interlocked.Increment(ref taken))
+                kernel.Run<TFloats>(index * chunk, Math.Min(length, (index + 1) * chunk));
+        });
     }
 }

@@ -16,6 +16,9 @@ public static class TokenLoss
     private const long MostRows = 512;
     private const long FewestRows = 64;
 
+    // Rows of the head whose gradient is computed in a narrow type before it joins the float32 sum.
+    private const long HeadRows = 4096;
+
     /// <summary>
     /// Σ −log p(target) · scale, a scalar whose backward reaches the hidden states, and the head and its bias if they are trained.
     /// Gradients are computed on the way forward: call it once per micro-batch, with one over the number of targets as scale.
@@ -143,9 +146,21 @@ public static class TokenLoss
             // (V, n) · (n, C) -> (V, C)
             if (_weightSum?.dtype == chunk.dtype)
                 _weightSum.addmm_(logitGradient.t(), chunk, beta: 1, alpha: 1);
-            else
-                _weightSum?.Increase(logitGradient.t().mm(chunk));
+            else if (_weightSum is not null)
+                AddInStretches(_weightSum, chunk, logitGradient);
             _biasSum?.Increase(logitGradient.sum(dim: 0, type: _biasSum.dtype));
+        }
+    }
+
+    // A product of the whole head in the narrow type, and its float32 copy, would be the largest tensors of a step.
+    private static void AddInStretches(Tensor weightSum, Tensor chunk, Tensor logitGradient)
+    {
+        for (long start = 0; start < weightSum.shape[0]; start += HeadRows)
+        {
+            using var scope = NewDisposeScope();
+            long count = Math.Min(HeadRows, weightSum.shape[0] - start);
+            // (v, n) · (n, C) -> (v, C)
+            weightSum.narrow(0, start, count).Increase(logitGradient.narrow(1, start, count).t().mm(chunk));
         }
     }
 

@@ -56,8 +56,8 @@ internal sealed class SeededWeights(ulong seed, ScalarType type) : WeightSource
 
     public override Tensor Create(string name, long[] shape, Initialization initialization)
     {
-        using var generator = new Generator(Seed.Of(seed, name));
         using var scope = NewDisposeScope();
+        using var generator = new Generator(Seed.Of(seed, name));
         var weight = initialization switch
         {
             Initialization.Zeros => zeros(shape, type),

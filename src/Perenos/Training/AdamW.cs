@@ -26,6 +26,7 @@ public sealed class AdamW : IDisposable
         using var quiet = no_grad();
         foreach (var trainable in trainables)
         {
+            using var scope = NewDisposeScope();
             var like = trainable.Tensor;
             Tensor Zeros() => zeros(like.shape, ScalarType.Float32, like.device).DetachFromDisposeScope();
             var master = like.dtype == ScalarType.Float32 ? null : like.detach().to(ScalarType.Float32).DetachFromDisposeScope();
