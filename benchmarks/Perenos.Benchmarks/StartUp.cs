@@ -5,7 +5,7 @@ namespace Perenos.Benchmarks;
 /// <summary>Wall time of <c>perenos --help</c>: what every command costs before it does anything.</summary>
 internal static class StartUp
 {
-    private const double MostMilliseconds = 300;
+    private const double MostMilliseconds = 250;
 
     internal static int Run(Options options)
     {

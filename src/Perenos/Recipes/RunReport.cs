@@ -75,7 +75,7 @@ internal static class RunReport
             {
                 Examination.Names.Bleu => (true, "on held-out records", "BLEU", 1),
                 Examination.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
-                Examination.Names.GeneralLoss => (false, "on general text (nats per token): what was forgotten", "nats", 3),
+                Examination.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change), "nats", 3),
                 _ => (true, "", "", 0),
             };
             if (unit.Length == 0 || change.Name == Examination.Names.TestLoss && examination.Answers.Count > 0)
@@ -87,6 +87,13 @@ internal static class RunReport
 
         return findings;
     }
+
+    private static string Forgotten(Metric change) => change switch
+    {
+        { Low: > 0 } => "what was forgotten",
+        { High: < 0 } => "it is read better than before",
+        _ => "no change that can be told from none",
+    };
 
     private static string Question(PreparedRun run) =>
         $"What does {ShortName(run.Pretrained.Location)} gain from {run.Data.Labels.Examples:N0} examples of {ShortName(run.Config.Data.Path)} by {MethodInWords(run.Config.Method)}, and what does it forget?";
