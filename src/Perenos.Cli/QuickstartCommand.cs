@@ -20,7 +20,7 @@ internal static class QuickstartCommand
             "perenos quickstart", "perenos quickstart --method full --runs /tmp/runs")
         { method, runs, seed, isShort };
         command.SetAction(parsed => Run(
-            parsed.GetValue(method) == "full" ? new FullConfig() : new LoraConfig(),
+            parsed.GetValue(method) == "full" ? new FullConfig() : Quickstart.Lora,
             parsed.GetValue(runs)!, parsed.GetValue(seed), parsed.GetValue(isShort) ? Quickstart.Size.Short : Quickstart.Size.Full));
         return command;
     }

@@ -28,17 +28,6 @@ internal sealed class WeatherDraw
 
     public Noun Precipitation() => Common(IsCold ? WeatherLexicon.ColdPrecipitation : WeatherLexicon.WarmPrecipitation);
 
-    /// <summary>An entry other than <paramref name="taken"/>.</summary>
-    public T AnyBut<T>(T taken, IReadOnlyList<T> list)
-    {
-        int index = Below(list.Count - 1);
-        return index < list.ToList().IndexOf(taken) ? list[index] : list[index + 1];
-    }
-
-    /// <summary>Precipitation of another kind: rain does not change to rain.</summary>
-    public Noun PrecipitationBut(Noun taken) =>
-        AnyBut(taken, IsCold ? WeatherLexicon.ColdPrecipitation : WeatherLexicon.WarmPrecipitation);
-
     /// <summary>Precipitation with an adjective half of the time; only what comes in numbers can be scattered.</summary>
     public Noun QualifiedPrecipitation()
     {
@@ -49,20 +38,12 @@ internal sealed class WeatherDraw
     }
 
     /// <summary>A temperature as it is spoken: minus 12, zero, plus 4, 21.</summary>
-    public Phrase Temperature(out int degrees)
-    {
-        degrees = IsCold ? Between(-25, 0, 5) : Between(5, 35, 5);
-        return Spoken(degrees);
-    }
-
-    public Phrase Temperature() => Temperature(out _);
-
-    public static Phrase Spoken(int degrees) => degrees switch
+    public Phrase Temperature() => (IsCold ? Between(-25, 0, 5) : Between(5, 35, 5)) switch
     {
         0 => new("zero", "zéro"),
-        < 0 => new($"minus {-degrees}", $"moins {-degrees}"),
-        < 10 => new($"plus {degrees}", $"plus {degrees}"),
-        _ => new($"{degrees}", $"{degrees}"),
+        < 0 and var degrees => new($"minus {-degrees}", $"moins {-degrees}"),
+        < 10 and var degrees => new($"plus {degrees}", $"plus {degrees}"),
+        var degrees => new($"{degrees}", $"{degrees}"),
     };
 
     public Phrase Time()
@@ -84,18 +65,13 @@ internal sealed class WeatherDraw
         _ => Common(WeatherLexicon.Terrain),
     };
 
-    /// <summary>A place and a time, in either order, or one of them alone; each begins with a blank.</summary>
+    /// <summary>A place and a time, or one of them alone; each begins with a blank.</summary>
     public Phrase WhereAndWhen()
     {
-        int kind = Below(6);
-        if (kind == 0)
-            return Led(Time());
-        if (kind == 1)
-            return Led(Place());
-        var (place, time) = (Led(Place()), Led(Time()));
-        return kind == 2
-            ? new(time.English + place.English, time.French + place.French)
-            : new(place.English + time.English, place.French + time.French);
+        int kind = Below(4);
+        var place = kind == 0 ? default : Led(Place());
+        var time = kind == 1 ? default : Led(Time());
+        return new(place.English + time.English, place.French + time.French);
     }
 
     private Phrase InCity()

@@ -11,8 +11,8 @@ namespace Perenos.Text.Grammar;
 /// </summary>
 public static class WeatherGrammar
 {
-    private const int LeastWords = 6;
-    private const int MostWords = 25;
+    private const int LeastWords = 5;
+    private const int MostWords = 20;
 
     /// <summary>
     /// Draws <paramref name="count"/> pairs that differ from each other even when their numbers are left out. The same seed gives
@@ -51,26 +51,11 @@ public static class WeatherGrammar
         return new WeatherSplit([.. all.Skip(test + validation)], [.. all.Skip(test).Take(validation)], [.. all.Take(test)]);
     }
 
-    // Nine in ten sentences have one statement or note; the tenth joins two statements.
     private static SentencePair Speak(WeatherDraw draw)
     {
-        int kind = draw.Between(0, 9);
-        if (kind < 3)
-            return Sentence(draw.Any(WeatherClauses.Notes)(draw));
-        var pattern = draw.Any(WeatherClauses.Statements);
-        var first = pattern(draw);
-        if (kind < 9)
-            return Sentence(first);
-        var second = draw.AnyBut(pattern, WeatherClauses.Statements)(draw);
-        return draw.Between(0, 2) switch
-        {
-            0 => Sentence(new($"{first.English}, but {second.English}", $"{first.French}, mais {second.French}")),
-            1 => Sentence(new($"{first.English} while {second.English}", $"{first.French} tandis {French.That(second.French)}")),
-            _ => Sentence(new($"{first.English}, and {second.English}", $"{first.French}, et {second.French}")),
-        };
+        var clause = draw.Any(WeatherClauses.All)(draw);
+        return new(Written(clause.English), Written(clause.French));
     }
-
-    private static SentencePair Sentence(Phrase phrase) => new(Written(phrase.English), Written(phrase.French));
 
     private static string Written(string clause) => char.ToUpperInvariant(clause[0]) + clause[1..] + ".";
 

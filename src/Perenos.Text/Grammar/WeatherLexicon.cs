@@ -45,17 +45,15 @@ internal sealed record Verb(string English, string Singular, string Plural)
 /// </summary>
 internal static class WeatherLexicon
 {
-    public static readonly Noun Rain = new("rain", "pluie", Form.Feminine);
-    public static readonly Noun Snow = new("snow", "neige", Form.Feminine);
     public static readonly Noun[] WarmPrecipitation =
     [
-        new("showers", "averses", Form.FemininePlural), Rain, new("thunderstorms", "orages", Form.MasculinePlural),
+        new("showers", "averses", Form.FemininePlural), new("rain", "pluie", Form.Feminine), new("thunderstorms", "orages", Form.MasculinePlural),
         new("drizzle", "bruine", Form.Feminine),
     ];
 
     public static readonly Noun[] ColdPrecipitation =
     [
-        Snow, new("flurries", "averses de neige", Form.FemininePlural), new("freezing rain", "pluie verglaçante", Form.Feminine),
+        new("snow", "neige", Form.Feminine), new("flurries", "averses de neige", Form.FemininePlural), new("freezing rain", "pluie verglaçante", Form.Feminine),
         new("ice pellets", "grésil", Form.Masculine),
     ];
 
@@ -73,22 +71,6 @@ internal static class WeatherLexicon
         new("cloudy", "nuageux"), new("clear", "dégagé"), new("overcast", "couvert"), new("sunny", "ensoleillé"),
         new("partly cloudy", "partiellement nuageux"),
     ];
-
-    public static readonly Phrase[] SkyScenes =
-    [
-        new("a mix of sun and cloud", "alternance de soleil et de nuages"), new("cloudy periods", "périodes nuageuses"),
-        new("a few clouds", "quelques nuages"), new("sunny periods", "périodes ensoleillées"),
-    ];
-
-    public static readonly Noun[] Mists =
-        [new("fog", "brouillard", Form.Masculine), new("fog patches", "bancs de brouillard", Form.MasculinePlural), new("mist", "brume", Form.Feminine)];
-
-    public static readonly Verb[] MistVerbs =
-        [new("appear", "apparaîtra", "apparaîtront"), new("lift", "se dissipera", "se dissiperont")];
-
-    // By speed.
-    public static readonly Adjective[] WindStrengths =
-        [new("light", "léger", "légère"), new("moderate", "modéré", "modérée"), new("strong", "fort", "forte")];
 
     // French with the article: du nord, de l'est, au nord, à l'est.
     public static readonly Phrase[] Directions =

