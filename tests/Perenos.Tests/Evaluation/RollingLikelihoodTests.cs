@@ -160,7 +160,9 @@ public sealed class RollingLikelihoodTests
     {
         var names = new Dictionary<string, string>
         {
-            ["word_perplexity"] = "perplexity per word", ["byte_perplexity"] = "perplexity per byte", ["bits_per_byte"] = "bits per byte",
+            ["word_perplexity"] = "perplexity per word",
+            ["byte_perplexity"] = "perplexity per byte",
+            ["bits_per_byte"] = "bits per byte",
         };
         var actual = TextLikelihood.Scores(scores, "signature").ToDictionary(score => score.Name, score => score.Value);
         foreach (var (name, value) in fixture["results"]!.AsObject())
