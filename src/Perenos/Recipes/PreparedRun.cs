@@ -53,8 +53,6 @@ public sealed class PreparedRun : IDisposable
     public static PreparedRun Open(RunConfig config)
     {
         config = Complete(config);
-        if (config is { Start: RandomStart, Method: not FullConfig })
-            throw new PerenosException($"The method {config.Method.Name} adapts a model, and random weights are none.", "Set method.kind: full, or start from a pretrained model.");
         var compute = ComputeTypes.Choose(config.Dtype);
         // Measured once: going on or repeating must compute in the same type.
         config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
