@@ -145,14 +145,14 @@ internal sealed class Corpus
 
     private static IEnumerable<Document> PairDocuments(IEnumerable<Pair> pairs)
     {
-        // One direction within a document, each pair in one direction only.
-        foreach (var direction in Draw.Shuffle(pairs, "pairs", p => p.English).GroupBy(p => Draw.Below(2, "direction", p.English)))
+        // Each pair in both directions, one direction within a document.
+        foreach (bool fromEnglish in new[] { true, false })
         {
             var text = new StringBuilder();
             int limit = 0;
-            foreach (var pair in direction)
+            foreach (var pair in Draw.Shuffle(pairs, fromEnglish ? "pairs from English" : "pairs from French", p => p.English))
             {
-                string next = pair.Text(fromEnglish: direction.Key == 0);
+                string next = pair.Text(fromEnglish);
                 if (text.Length > 0 && text.Length + next.Length > limit)
                 {
                     yield return new Document("pairs", null, text.ToString());
@@ -162,7 +162,7 @@ internal sealed class Corpus
                 if (text.Length > 0)
                     text.Append("\n\n");
                 else
-                    limit = Draw.Below(100, "single", pair.English) < SinglePairPercent ? 0 : LongestPairDocument;
+                    limit = Draw.Below(100, fromEnglish ? "single from English" : "single from French", pair.English) < SinglePairPercent ? 0 : LongestPairDocument;
                 text.Append(next);
             }
 
