@@ -30,7 +30,7 @@ public sealed record CodeGenConfig : ModelConfig
         int heads = reader.Heads("n_head", width);
         if (heads % CodeGenAttention.Blocks != 0)
             throw reader.Wrong("n_head", $"a multiple of {CodeGenAttention.Blocks}");
-        long rotated = reader.Size("rotary_dim", absent: 64);
+        long rotated = reader.Size("rotary_dim", absent: reader.Json.ContainsKey("rotary_dim") ? null : 64);
         if (rotated > width / heads || rotated % 2 != 0)
             throw reader.Wrong("rotary_dim", $"an even number up to the {width / heads} channels of a head");
         return new CodeGenConfig
