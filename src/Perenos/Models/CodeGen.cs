@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a CodeGen.</summary>
-public sealed record CodeGenConfig : ModelConfig
+internal sealed record CodeGenConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -113,7 +113,7 @@ internal sealed class CodeGenLayer : IDecoderLayer
 }
 
 /// <summary>CodeGen (Nijkamp et al. 2022, https://arxiv.org/abs/2203.13474).</summary>
-public sealed class CodeGen : CausalModel
+internal sealed class CodeGen : CausalModel
 {
     private readonly CodeGenConfig _config;
     private readonly CodeGenLayer[] _layers;

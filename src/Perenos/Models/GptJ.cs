@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a GPT-J.</summary>
-public sealed record GptJConfig : ModelConfig
+internal sealed record GptJConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -109,7 +109,7 @@ internal sealed class GptJLayer : IDecoderLayer
 }
 
 /// <summary>GPT-J (Wang and Komatsuzaki 2021, https://github.com/kingoflolz/mesh-transformer-jax).</summary>
-public sealed class GptJ : CausalModel
+internal sealed class GptJ : CausalModel
 {
     private readonly GptJConfig _config;
     private readonly GptJLayer[] _layers;
