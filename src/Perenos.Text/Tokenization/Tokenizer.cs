@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using Perenos.Runs;
 
 namespace Perenos.Text.Tokenization;
@@ -12,6 +13,7 @@ public sealed class Tokenizer
     private const int InputPlace = -1;
 
     private readonly TokenizerParts _parts;
+    private readonly string _file;
     private readonly Normalizer? _normalizer;
     private readonly PreTokenizer? _preTokenizer;
     private readonly PostProcessor? _postProcessor;
@@ -28,10 +30,13 @@ public sealed class Tokenizer
     private Tokenizer(TokenizerParts parts, string file)
     {
         _parts = parts;
+        _file = file;
         _normalizer = Section("normalizer", TokenizerComponents.Normalizer);
         _preTokenizer = Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
         _postProcessor = Section("post_processor", TokenizerComponents.PostProcessor);
         _decoder = Section("decoder", TokenizerComponents.Decoder);
+        Truncation = Section("truncation", TruncationSettings.Read);
+        Padding = Section("padding", PaddingSettings.Read);
         foreach (var token in parts.Added)
         {
             _addedById[token.Id] = token;
@@ -48,7 +53,7 @@ public sealed class Tokenizer
 
         T? Section<T>(string name, Func<ComponentSpec, T> build)
             where T : class =>
-            parts.Sections.TryGetValue(name, out var json) && json.ValueKind != System.Text.Json.JsonValueKind.Null
+            parts.Sections.TryGetValue(name, out var json) && json.ValueKind != JsonValueKind.Null
                 ? build(new ComponentSpec(json, $"$.{name}", file))
                 : null;
 
@@ -58,6 +63,12 @@ public sealed class Tokenizer
     /// <summary>The highest id + 1, added tokens included: the least number of rows an embedding must have.</summary>
     public int VocabularySize =>
         Math.Max(_parts.Model.Vocabulary.HighestId, _addedById.Count == 0 ? -1 : _addedById.Keys.Max()) + 1;
+
+    /// <summary>How <see cref="EncodeBatch"/> cuts long texts; null where the file says nothing.</summary>
+    public TruncationSettings? Truncation { get; }
+
+    /// <summary>How <see cref="EncodeBatch"/> fills short texts up; null where the file says nothing.</summary>
+    public PaddingSettings? Padding { get; }
 
     /// <summary>What this tokenizer is: kind, size, added tokens, bytes that it cannot spell.</summary>
     public TokenizerFacts Facts()
@@ -155,6 +166,40 @@ public sealed class Tokenizer
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(pair);
         return Process([Trace(text, specialsAsText), Trace(pair, specialsAsText).With(typeId: 1)], addSpecialTokens);
+    }
+
+    /// <summary>
+    /// Encodes texts, or pairs of texts, cut and filled up as <see cref="Truncation"/> and <see cref="Padding"/> say; the other methods
+    /// never cut or fill.
+    /// </summary>
+    /// <exception cref="PerenosException">A pair cannot be cut as asked.</exception>
+    public TokenEncoding[] EncodeBatch(IReadOnlyList<(string Text, string? Pair)> inputs, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        var encodings = new TokenEncoding[inputs.Count];
+        for (int index = 0; index < encodings.Length; index++)
+        {
+            var (text, pair) = inputs[index];
+            var parts = new List<TokenEncoding> { Trace(text, specialsAsText: false) };
+            if (pair is not null)
+                parts.Add(Trace(pair, specialsAsText: false).With(typeId: 1));
+            Truncation?.Apply(parts, addSpecialTokens ? _postProcessor?.AddedTokens(parts.Count > 1) ?? 0 : 0);
+            encodings[index] = Process(parts, addSpecialTokens);
+        }
+
+        Padding?.Apply(encodings);
+        return encodings;
+    }
+
+    /// <summary>This tokenizer with other settings for batches; null means neither cutting nor filling.</summary>
+    public Tokenizer With(TruncationSettings? truncation, PaddingSettings? padding)
+    {
+        var sections = new Dictionary<string, JsonElement>(_parts.Sections)
+        {
+            ["truncation"] = JsonSerializer.SerializeToElement(truncation?.ToSection()),
+            ["padding"] = JsonSerializer.SerializeToElement(padding?.ToSection()),
+        };
+        return new Tokenizer(_parts with { Sections = sections }, _file);
     }
 
     /// <summary>The text of ids; ids that no token has are left out.</summary>
@@ -312,6 +357,7 @@ public sealed class Tokenizer
             Offsets = [.. offsets],
             TypeIds = new int[ids.Count],
             SpecialTokensMask = new bool[ids.Count],
+            AttentionMask = [.. Enumerable.Repeat(true, ids.Count)],
             WordIds = [.. wordIds],
             SequenceIds = [.. Enumerable.Repeat<int?>(0, ids.Count)],
         };
@@ -356,7 +402,7 @@ public sealed class Tokenizer
     private TokenEncoding Process(List<TokenEncoding> parts, bool addSpecialTokens)
     {
         for (int index = 0; index < parts.Count; index++)
-            parts[index] = parts[index].With(sequence: index);
+            parts[index] = parts[index].WithEach(part => part.With(sequence: index)).With(typeId: index);
         return TokenEncoding.Join(_postProcessor?.Apply(parts, addSpecialTokens) ?? parts);
     }
 
@@ -370,6 +416,7 @@ public sealed class Tokenizer
             Offsets = [(0, 0)],
             TypeIds = [0],
             SpecialTokensMask = [false],
+            AttentionMask = [true],
             WordIds = [0],
             SequenceIds = [0],
         };

@@ -6,7 +6,7 @@ using Perenos.Runs;
 namespace Perenos.Text.Tokenization;
 
 /// <summary>Everything that a tokenizer.json says, with the big lists already in their final form.</summary>
-internal sealed class TokenizerParts
+internal sealed record TokenizerParts
 {
     public required TokenModel Model { get; init; }
 
