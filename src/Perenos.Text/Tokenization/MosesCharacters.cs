@@ -3,7 +3,7 @@ namespace Perenos.Text.Tokenization;
 /// <summary>
 /// The character classes of the Moses tokenizer as models for its text were trained with them: properties of the basic plane in the
 /// Unicode Character Database (https://www.unicode.org/ucd/), of an age before most of today's scripts, in hexadecimal. Han ideographs,
-/// Hangul syllables and everything beyond the basic plane count as symbols.
+/// Hangul syllables and everything beyond the basic plane count as symbols, but for lower case.
 /// </summary>
 internal static class MosesCharacters
 {
@@ -97,13 +97,13 @@ internal static class MosesCharacters
         1100-11FF 2E80-A4CF A840-A87F AC00-D7AF F900-FAFF FE30-FE4F FF65-FFDC 17000-18AFF 1B000-1B12F 1B170-1B2FF 20000-2FFFF
         """;
 
-    private static readonly CodePointRanges Alphabetic = new(AlphabeticRanges);
-    private static readonly CodePointRanges Joiners = new(JoinerRanges);
-    private static readonly CodePointRanges Digits = new(DigitRanges);
-    private static readonly CodePointRanges OtherNumbers = new(OtherNumberRanges);
-    private static readonly CodePointRanges Lowercase = new(LowercaseRanges);
-    private static readonly CodePointRanges Currency = new(CurrencyRanges);
-    private static readonly CodePointRanges EastAsian = new(EastAsianRanges);
+    private static readonly CodePointSet Alphabetic = CodePointSet.OfRanges(AlphabeticRanges);
+    private static readonly CodePointSet Joiners = CodePointSet.OfRanges(JoinerRanges);
+    private static readonly CodePointSet Digits = CodePointSet.OfRanges(DigitRanges);
+    private static readonly CodePointSet OtherNumbers = CodePointSet.OfRanges(OtherNumberRanges);
+    private static readonly CodePointSet Lowercase = CodePointSet.OfRanges(LowercaseRanges);
+    private static readonly CodePointSet Currency = CodePointSet.OfRanges(CurrencyRanges);
+    private static readonly CodePointSet EastAsian = CodePointSet.OfRanges(EastAsianRanges);
 
     /// <summary>Letters, with the signs that hold them together.</summary>
     public static bool IsAlpha(int codePoint) => Alphabetic.Contains(codePoint) || Joiners.Contains(codePoint);

@@ -31,10 +31,10 @@ public sealed class Tokenizer
     {
         _parts = parts;
         _file = file;
-        _normalizer = Section("normalizer", TokenizerComponents.Normalizer);
-        _preTokenizer = Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
+        _normalizer = parts.Normalizer ?? Section("normalizer", TokenizerComponents.Normalizer);
+        _preTokenizer = parts.PreTokenizer ?? Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
         _postProcessor = Section("post_processor", TokenizerComponents.PostProcessor);
-        _decoder = Section("decoder", TokenizerComponents.Decoder);
+        _decoder = parts.Decoder ?? Section("decoder", TokenizerComponents.Decoder);
         Truncation = Section("truncation", TruncationSettings.Read);
         Padding = Section("padding", PaddingSettings.Read);
         foreach (var token in parts.Added)
@@ -77,6 +77,7 @@ public sealed class Tokenizer
         return new TokenizerFacts
         {
             Kind = _parts.Model.Kind(isByteLevel: _decoder is ByteLevelDecoder),
+            TransformersClass = _parts.Class,
             Entries = vocabulary.Count + _addedById.Values.Count(token => vocabulary.IdOf(token.Content) < 0),
             Merges = _parts.Merges.Count,
             Added = [.. _addedById.Values.OrderBy(token => token.Id).Select(token => new AddedTokenFact(token.Id, token.Content, token.Special))],
@@ -101,6 +102,17 @@ public sealed class Tokenizer
     /// <summary>Reads the files that GPT-2's tokenizer came as: encoder.json (vocab.json) and vocab.bpe (merges.txt).</summary>
     /// <exception cref="PerenosException">A file is missing or malformed.</exception>
     public static Tokenizer LoadGpt2(string vocabularyPath, string mergesPath) => Gpt2Files.Load(vocabularyPath, mergesPath);
+
+    /// <summary>
+    /// Opens the tokenizer of a folder: tokenizer.json, else a SentencePiece model (tokenizer.model), else vocab.json with merges.txt, else
+    /// BioGPT's dict.txt with bpecodes; null where it holds none of these.
+    /// </summary>
+    /// <exception cref="PerenosException">A file is malformed, or its kind is not known.</exception>
+    public static Tokenizer? OpenFolder(string folder)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        return TokenizerFolder.Open(folder);
+    }
 
     /// <summary>Builds the tokenizer that the metadata of a GGUF file describes (the keys tokenizer.ggml.*).</summary>
     /// <param name="model">tokenizer.ggml.model: "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).</param>
@@ -216,7 +228,7 @@ public sealed class Tokenizer
     }
 
     /// <summary>Decodes ids one at a time, as they are generated.</summary>
-    public TokenStream Stream(bool skipSpecialTokens = true) => new(this, _decoder is ByteLevelDecoder, skipSpecialTokens);
+    public TokenStream Stream(bool skipSpecialTokens = true) => new(this, _decoder, skipSpecialTokens);
 
     /// <summary>The id of a token as the vocabulary spells it, or null.</summary>
     public int? IdOf(string token)
@@ -234,8 +246,11 @@ public sealed class Tokenizer
     public bool IsSpecial(int id) => _addedById.TryGetValue(id, out var added) && added.Special;
 
     /// <summary>The tokenizer as a tokenizer.json.</summary>
+    /// <exception cref="PerenosException">It is BioGPT's, which a tokenizer.json cannot hold.</exception>
     public byte[] ToJson()
     {
+        if (_parts.Model is BioGptModel)
+            throw new PerenosException("BioGPT's tokenizer has no form as a tokenizer.json.", "Save it to a folder, as vocab.json and merges.txt.");
         var vocabulary = _parts.Model.Vocabulary;
         return TokenizerWriter.Write(
             _parts.Sections,
@@ -246,6 +261,15 @@ public sealed class Tokenizer
                 : null);
     }
 
+    /// <summary>Writes the tokenizer into a folder in the form that it came in: tokenizer.json, tokenizer.model, or vocab.json and merges.txt.</summary>
+    public void SaveTo(string folder)
+    {
+        if (_parts.Files.Count == 0)
+            Save(Path.Combine(folder, "tokenizer.json"));
+        foreach (var (name, content) in _parts.Files)
+            File.WriteAllBytes(Path.Combine(folder, name), content);
+    }
+
     /// <summary>Writes a tokenizer.json: under a temporary name first, so that a reader never sees half of it.</summary>
     public void Save(string path)
     {
@@ -253,6 +277,8 @@ public sealed class Tokenizer
         File.WriteAllBytes(temporary, ToJson());
         File.Move(temporary, path, overwrite: true);
     }
+
+    internal static Tokenizer Of(TokenizerParts parts, string file) => new(parts, file);
 
     /// <summary>
     /// The token that a decoder sees for an id; null for one that is not there or not wanted. As in the reference, decoders see the

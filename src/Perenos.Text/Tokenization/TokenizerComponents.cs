@@ -66,8 +66,8 @@ internal static class TokenizerComponents
         ["NFKC"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkc),
         ["NFKD"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkd),
         ["Nmt"] = static _ => new NmtNormalizer(),
-        ["Precompiled"] = static spec => PrecompiledNormalizer.Read(spec.Bytes("precompiled_charsmap"))
-            ?? throw spec.Error("the table is cut off."),
+        ["Precompiled"] = static spec => new PrecompiledNormalizer(
+            CharacterMap.Read(spec.Bytes("precompiled_charsmap")) ?? throw spec.Error("the table is cut off.")),
         ["Prepend"] = static spec => new PrependNormalizer(spec.Text("prepend")),
         ["Replace"] = static spec => new ReplaceNormalizer(Pattern(spec.At("pattern")), spec.Text("content")),
         ["Sequence"] = static spec => new NormalizerSequence(spec.Items("normalizers").ConvertAll(Normalizer)),
