@@ -71,9 +71,8 @@ internal sealed class AddedTokenFinder
                 continue;
             if (token.StripsLeft)
             {
-                while (start > 0 && char.IsWhiteSpace(text[start - 1]))
+                while (start > done && char.IsWhiteSpace(text[start - 1]))
                     start--;
-                start = Math.Max(start, done);
             }
 
             if (token.StripsRight)
