@@ -24,6 +24,7 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
+        PullCommand.Create(),
         RunsCommand.Create(),
         TokenizerCommand.Create(),
     });
