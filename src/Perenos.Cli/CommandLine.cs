@@ -25,6 +25,7 @@ internal static class CommandLine
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
         PullCommand.Create(),
+        ImportRecipeCommand.Create(),
         RunsCommand.Create(),
         TokenizerCommand.Create(),
     });
