@@ -8,8 +8,11 @@ public sealed class ForwardContext
     // Finite, so that a row that may see nothing gives numbers and not NaN, which would spread through 0 · NaN.
     private const double Hidden = -1e30;
 
-    private ForwardContext(Tensor positions, Tensor? mask, KeyValueCache? cache)
-        => (Positions, Mask, Cache) = (positions, mask, cache);
+    private readonly long _time;
+    private readonly long _past;
+
+    private ForwardContext(Tensor positions, Tensor? mask, KeyValueCache? cache, long time, long past)
+        => (Positions, Mask, Cache, _time, _past) = (positions, mask, cache, time, past);
 
     /// <summary>(B, T) or (1, T) int64.</summary>
     public Tensor Positions { get; }
@@ -36,7 +39,21 @@ public sealed class ForwardContext
         positions ??= Arithmetic.Counting(past, past + time, tokens.device).unsqueeze(0);
         // A single new token sees everything; several tokens without a past are plainly causal.
         bool isPlain = attentionMask is null && (past == 0 || time == 1);
-        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type), cache);
+        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type), cache, time, past);
+    }
+
+    /// <summary>The mask of a layer that sees only the last <paramref name="window"/> tokens, itself included; columns are counted, not positions.</summary>
+    internal Tensor? MaskWithin(long window, ScalarType type)
+    {
+        if (_past + _time <= window)
+            return Mask;
+        using var scope = NewDisposeScope();
+        var columns = Arithmetic.Counting(0, _past + _time, Positions.device).unsqueeze(0); // (1, K)
+        var rows = Arithmetic.Counting(_past, _past + _time, Positions.device).unsqueeze(1); // (T, 1)
+        var before = Arithmetic.Counting(_past - window, _past + _time - window, Positions.device).unsqueeze(1); // (T, 1)
+        var visible = columns.le(rows).logical_and(columns.gt(before));
+        var hidden = visible.logical_not().to(type).Scale(Hidden); // (T, K)
+        return (Mask is null ? hidden : Mask.Plus(hidden)).MoveToOuterDisposeScope();
     }
 
     private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)

@@ -128,6 +128,13 @@ public sealed class Gpt2 : CausalModel
             : new Projection(root["lm_head"], config.Width, config.VocabularySize, hasBias: false, initialSpread: config.InitialSpread);
     }
 
+    internal static ModelFamily Family { get; } = ModelFamily.Of("gpt2", "GPT2LMHeadModel", "transformer.wte.weight", Gpt2Config.Read, (config, weights) => new Gpt2(config, weights)) with
+    {
+        // The first file on the hub lacks the prefix.
+        Spellings = name => ModelFamily.WithAndWithoutPrefix(name, "transformer."),
+        IsHarmless = ModelFamily.IsMaskBuffer,
+    };
+
     /// <inheritdoc/>
     public override TokenEmbedding Embedding { get; }
 

@@ -175,6 +175,8 @@ public sealed class Llama : CausalModel
             : new Projection(weights["lm_head"], config.Width, config.VocabularySize, hasBias: false, initialSpread: config.InitialSpread);
     }
 
+    internal static ModelFamily Family { get; } = ModelFamily.Of("llama", "LlamaForCausalLM", "model.embed_tokens.weight", LlamaConfig.Read, (config, weights) => new Llama(config, weights));
+
     /// <inheritdoc/>
     public override TokenEmbedding Embedding { get; }
 
