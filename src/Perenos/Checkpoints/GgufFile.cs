@@ -93,7 +93,7 @@ public sealed class GgufFile : IDisposable
     {
         if (!_tensors.TryGetValue(name, out var tensor))
             throw new PerenosException($"{Location} holds no tensor {Refusal.Quote(name)}.", "is this the checkpoint of another architecture?");
-        var stored = GgmlType.All.First(t => t.Name == tensor.Type);
+        var stored = GgmlType.Named(tensor.Type);
         var direct = stored.Torch ?? torch.ScalarType.Float32;
         var result = TensorBytes.Create(tensor.Shape, type ?? direct);
         if (result.dtype == direct)

@@ -90,7 +90,7 @@ public sealed class GgufSource : ITensorSource
         long unit = GgufLayout.RowUnit(change, change == GgufChange.KeyRows ? _keyHeads : _heads);
         if (change == GgufChange.Transposed && tensor.Shape.Length != 2 || unit > 1 && (tensor.Shape.Length == 0 || tensor.Shape[0] % unit != 0))
             throw Refusal.Malformed(Location, $"tensor {quoted} of shape [{string.Join(", ", tensor.Shape)}] does not fit {_heads} heads and {_keyHeads} for keys");
-        var type = GgmlType.All.First(t => t.Name == tensor.Type).Torch;
+        var type = GgmlType.Named(tensor.Type).Torch;
         _tensors.Add(name, new TensorInfo(
             name, type, tensor.Type, GgufLayout.ShapeAfter(change, tensor.Shape), tensor.Offset, tensor.Length, Location));
         _origins.Add(name, (tensor.Name, change));
