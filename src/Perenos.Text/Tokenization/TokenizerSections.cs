@@ -43,17 +43,22 @@ internal sealed class TokenizerSections
         special,
     };
 
-    /// <summary>A template that puts the special token before each text.</summary>
-    public static object StartTemplate(int id, string token)
+    /// <summary>A template that puts special tokens around each text; null where there are none.</summary>
+    public static object? Frame((int Id, string Token)? begin, (int Id, string Token)? end)
     {
-        object Special(int type) => new { SpecialToken = new { id = token, type_id = type } };
-        object Sequence(string name, int type) => new { Sequence = new { id = name, type_id = type } };
+        if (begin is null && end is null)
+            return null;
+        object[] Text(string name, int type) =>
+            [.. Special(begin, type), new { Sequence = new { id = name, type_id = type } }, .. Special(end, type)];
+        object[] Special((int Id, string Token)? token, int type) =>
+            token is { } known ? [new { SpecialToken = new { id = known.Token, type_id = type } }] : [];
         return new
         {
             type = "TemplateProcessing",
-            single = new[] { Special(0), Sequence("A", 0) },
-            pair = new[] { Special(0), Sequence("A", 0), Special(1), Sequence("B", 1) },
-            special_tokens = new Dictionary<string, object> { [token] = new { id = token, ids = new[] { id }, tokens = new[] { token } } },
+            single = Text("A", 0),
+            pair = (object[])[.. Text("A", 0), .. Text("B", 1)],
+            special_tokens = new[] { begin, end }.OfType<(int Id, string Token)>().DistinctBy(token => token.Token)
+                .ToDictionary(token => token.Token, token => (object)new { id = token.Token, ids = new[] { token.Id }, tokens = new[] { token.Token } }),
         };
     }
 

@@ -103,6 +103,18 @@ public sealed class GgufFile : IDisposable
         return result;
     }
 
+    /// <summary>The values of a small tensor, without the engine.</summary>
+    internal float[] ReadFloats(string name)
+    {
+        var tensor = _tensors[name];
+        var stored = GgmlType.Named(tensor.Type);
+        if (tensor.Type != "F32" && stored.DecodeBlock is null || tensor.Length > 1 << 20)
+            throw Refusal.Malformed(Location, $"tensor {Refusal.Quote(name)} is {tensor.Type} of {tensor.Length:N0} bytes");
+        var values = new float[tensor.Length / stored.BlockBytes * stored.BlockSize];
+        Decode(tensor, stored, 0, MemoryMarshal.AsBytes(values.AsSpan()));
+        return values;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
