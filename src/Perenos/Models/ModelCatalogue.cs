@@ -12,8 +12,19 @@ public static class ModelCatalogue
     /// <summary>All of them.</summary>
     public static IReadOnlyList<ModelFamily> Families { get; } =
     [
+        BioGpt.Family,
+        Bloom.Family,
+        CodeGen.Family,
+        Falcon.Family,
         Gpt2.Family,
+        GptBigCode.Family,
+        GptJ.Family,
+        GptNeo.Family,
+        GptNeoX.Family,
         Llama.Family,
+        Opt.Family,
+        Phi.Family,
+        StableLm.Family,
     ];
 
     /// <summary>The family of a configuration.</summary>
