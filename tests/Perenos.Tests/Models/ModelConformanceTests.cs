@@ -74,6 +74,24 @@ public sealed class ModelConformanceTests
 
     [Theory]
     [MemberData(nameof(Names))]
+    public void In_bfloat16_it_computes_in_bfloat16_whole_padded_and_with_a_cache(string name)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using var model = TinyModel.Start(name, type: ScalarType.BFloat16);
+        using var cache = new KeyValueCache(model.Layers.Count, capacity: 7);
+        var mask = tensor(new long[] { 0, 0, 1, 1, 1, 1, 1 }, [1, 7]);
+        var tokens = Tokens(1, 7);
+        foreach (var hidden in new[] { model.Hidden(tokens), model.Hidden(tokens.narrow(1, 0, 6), mask.narrow(1, 0, 6), cache: cache), model.Hidden(tokens.narrow(1, 6, 1), mask, cache: cache) })
+        {
+            var logits = model.Logits(hidden);
+            Assert.Equal(ScalarType.BFloat16, logits.dtype);
+            Assert.True(logits.isfinite().all().item<bool>());
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
     public void Padding_on_the_left_changes_nothing_with_or_without_a_cache(string name)
     {
         using var scope = NewDisposeScope();
