@@ -51,9 +51,15 @@ internal sealed class BpeModel : TokenModel
         for (int value = 0; value < 256; value++)
         {
             _byteTokens[value] = vocabulary.IdOf([ByteAlphabet.CharOf((byte)value)]);
-            _fallbackTokens[value] = vocabulary.IdOf($"<0x{value:X2}>");
+            _fallbackTokens[value] = vocabulary.IdOf(FallbackToken((byte)value));
         }
     }
+
+    public override string Name => "BPE";
+
+    public override string? UnknownToken => _options.UnknownToken;
+
+    public override bool FallsBackToBytes => _options.ByteFallback;
 
     /// <summary>
     /// Whether <see cref="AppendBytes"/> gives what <see cref="Tokenize"/> gives for the byte-level form of a word: nothing is put

@@ -59,6 +59,21 @@ public sealed class Tokenizer
     public int VocabularySize =>
         Math.Max(_parts.Model.Vocabulary.HighestId, _addedById.Count == 0 ? -1 : _addedById.Keys.Max()) + 1;
 
+    /// <summary>What this tokenizer is: kind, size, added tokens, bytes that it cannot spell.</summary>
+    public TokenizerFacts Facts()
+    {
+        var vocabulary = _parts.Model.Vocabulary;
+        return new TokenizerFacts
+        {
+            Kind = _parts.Model.Kind(isByteLevel: _decoder is ByteLevelDecoder),
+            Entries = vocabulary.Count + _addedById.Values.Count(token => vocabulary.IdOf(token.Content) < 0),
+            Merges = _parts.Merges.Count,
+            Added = [.. _addedById.Values.OrderBy(token => token.Id).Select(token => new AddedTokenFact(token.Id, token.Content, token.Special))],
+            MissingBytes = _parts.Model.MissingBytes(isByteLevel: _decoder is ByteLevelDecoder),
+            UnknownToken = _parts.Model.UnknownToken,
+        };
+    }
+
     /// <summary>Reads a tokenizer.json file.</summary>
     /// <exception cref="PerenosException">The file is missing or malformed, or names a component that is not known.</exception>
     public static Tokenizer Load(string path)

@@ -45,6 +45,12 @@ internal sealed class UnigramModel : TokenModel
 
     public IReadOnlyList<(string Token, double Score)> Pieces { get; }
 
+    public override string Name => "Unigram";
+
+    public override string? UnknownToken => _unknown < 0 ? null : Pieces[_unknown].Token;
+
+    public override bool FallsBackToBytes => _byteFallback;
+
     public override void Tokenize(ReadOnlySpan<char> word, List<WordToken> tokens)
     {
         int start = 0;
@@ -113,7 +119,7 @@ internal sealed class UnigramModel : TokenModel
         Encoding.UTF8.GetBytes(piece, bytes);
         foreach (byte value in bytes)
         {
-            int id = Vocabulary.IdOf($"<0x{value:X2}>");
+            int id = Vocabulary.IdOf(FallbackToken(value));
             if (id < 0)
             {
                 tokens.RemoveRange(first, tokens.Count - first);
