@@ -41,6 +41,9 @@ public abstract record RotaryScaling
     /// <summary>YaRN (Peng et al. 2023, https://arxiv.org/abs/2309.00071).</summary>
     public sealed record Yarn(double Factor, long OriginalLength, double BetaFast, double BetaSlow, double AttentionFactor, bool Truncates) : RotaryScaling;
 
+    /// <summary>LongRoPE (Ding et al. 2024, https://arxiv.org/abs/2402.13753): a divisor for each frequency, other ones for calls beyond the original length.</summary>
+    public sealed record LongRope(IReadOnlyList<double> ShortFactors, IReadOnlyList<double> LongFactors, long OriginalLength, double AttentionFactor) : RotaryScaling;
+
     /// <summary>Llama 3.1: low frequencies divided, high ones kept, a ramp between.</summary>
     public sealed record Llama3(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, long OriginalLength) : RotaryScaling;
 }
@@ -51,15 +54,22 @@ public abstract record RotaryScaling
 /// <param name="Scaling">Stretching for long contexts.</param>
 public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scaling)
 {
-    /// <summary>Angles for positions (B or 1, T); <paramref name="callLength"/> is the largest position + 1 (the dynamic kind depends on it).</summary>
-    public RotaryAngles At(Tensor positions, long callLength)
+    /// <summary>Angles for positions (B or 1, T).</summary>
+    public RotaryAngles At(Tensor positions)
     {
         using var scope = NewDisposeScope();
+        // The largest position + 1; only where it matters, since it waits for the device.
+        long callLength = Scaling is RotaryScaling.Dynamic or RotaryScaling.LongRope ? positions.max().item<long>() + 1 : 0;
         // float32 throughout: bfloat16 cannot tell neighbouring positions apart.
         var frequencies = tensor(Frequencies(callLength), device: positions.device);
         var rows = positions.shape[0] == 1 ? positions.squeeze(0) : positions;
         var angles = rows.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (T, R/2) or (B, T, R/2)
-        double factor = Scaling is RotaryScaling.Yarn yarn ? yarn.AttentionFactor : 1;
+        double factor = Scaling switch
+        {
+            RotaryScaling.Yarn yarn => yarn.AttentionFactor,
+            RotaryScaling.LongRope longRope => longRope.AttentionFactor,
+            _ => 1,
+        };
         return new RotaryAngles(angles.cos().Times(factor).MoveToOuterDisposeScope(), angles.sin().Times(factor).MoveToOuterDisposeScope());
     }
 
@@ -83,6 +93,7 @@ public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scali
                 RotaryScaling.Linear linear => plain / linear.Factor,
                 RotaryScaling.Llama3 llama => Llama3Frequency(plain, llama),
                 RotaryScaling.Yarn yarn => YarnFrequency(plain, index, yarn),
+                RotaryScaling.LongRope longRope => plain / (callLength > longRope.OriginalLength ? longRope.LongFactors : longRope.ShortFactors)[index],
                 _ => throw new PerenosException($"Rotary scaling {Scaling.GetType().Name} is not implemented.", "Use a checkpoint with another rope_scaling."),
             });
         }

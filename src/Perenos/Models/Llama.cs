@@ -187,7 +187,7 @@ public sealed class Llama : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         var hidden = Embedding.Forward(tokens);
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return hidden;
     }
 
