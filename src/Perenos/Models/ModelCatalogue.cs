@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
-using Perenos.Layers;
 using Perenos.Runs;
 using static TorchSharp.torch;
 

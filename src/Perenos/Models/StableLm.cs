@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a StableLM.</summary>
-public sealed record StableLmConfig : ModelConfig
+internal sealed record StableLmConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -177,7 +177,7 @@ internal sealed class StableLmLayer : IDecoderLayer
 }
 
 /// <summary>StableLM (Bellagente et al. 2024, https://arxiv.org/abs/2402.17834).</summary>
-public sealed class StableLm : CausalModel
+internal sealed class StableLm : CausalModel
 {
     private readonly StableLmConfig _config;
     private readonly StableLmLayer[] _layers;
