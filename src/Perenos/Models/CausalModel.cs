@@ -36,6 +36,9 @@ public abstract class CausalModel : IDisposable
     /// <summary>Weight of <see cref="RouterBalance.Loss"/> in the training loss; 0 where there are no experts or none is asked for.</summary>
     public virtual double BalanceWeight => 0;
 
+    /// <summary>Whether cached keys and values of a text of <paramref name="past"/> tokens still serve when it has <paramref name="length"/>.</summary>
+    public virtual bool KeepsCache(long past, long length) => true;
+
     /// <summary>Device of the weights.</summary>
     public Device Device => Embedding.Weight.device;
 

@@ -65,6 +65,8 @@ internal sealed class RotaryDecoder : CausalModel
 
     public override double BalanceWeight => _design.BalanceWeight;
 
+    public override bool KeepsCache(long past, long length) => !_design.Rotary.Outgrows(past, length);
+
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _design.Rotary.At(context.Positions);

@@ -21,7 +21,7 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         if (model.BalanceWeight == 0)
             return Sum(model, LearntStates(model, batch), batch, scale).MoveToOuterDisposeScope();
-        using var balance = new RouterBalance(tensor(batch.IsReal, device: model.Device));
+        using var balance = new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device));
         var loss = Sum(model, LearntStates(model, batch, balance), batch, scale);
         return loss.Plus(balance.Loss().Times(model.BalanceWeight * batch.Targets.Length * scale)).MoveToOuterDisposeScope();
     }

@@ -29,12 +29,15 @@ public sealed class RouterBalanceTests
     }
 
     [Fact]
-    public void Padding_does_not_count_and_no_router_is_an_error()
+    public void Padding_does_not_count_virtual_tokens_do_and_no_router_is_an_error()
     {
         using var scope = NewDisposeScope();
-        using var balance = new RouterBalance(tensor(new[] { true, false }));
-        Assert.Throws<InvalidOperationException>(balance.Loss);
+        using var balance = new RouterBalance(tensor(new[] { true, false }, [1, 2]));
+        Assert.Throws<InvalidOperationException>(() => balance.Loss());
         balance.Add(tensor(new float[,] { { 0.7f, 0.3f }, { 0.1f, 0.9f } }), tensor(new long[,] { { 0 }, { 1 } }));
         Assert.Equal(2 * 0.7, balance.Loss().item<float>(), 1e-6);
+        // With one virtual token before the text: f = (1, 2) / 3, P = (0.7 + 0.6 + 0.2, 0.3 + 0.4 + 0.8) / 3.
+        balance.Add(tensor(new float[,] { { 0.6f, 0.4f }, { 0.2f, 0.8f }, { 0.5f, 0.5f } }), tensor(new long[,] { { 1 }, { 1 }, { 0 } }));
+        Assert.Equal(2 * (1 * 1.5 + 2 * 1.5) / 9, balance.Loss().item<float>(), 1e-6);
     }
 }

@@ -255,7 +255,7 @@ public sealed class ModelConformanceTests
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        using var balance = new RouterBalance(tensor(batch.IsReal));
+        using var balance = new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width]));
         var logits = model.Logits(BatchLoss.LearntStates(model, batch, balance));
         double loss = nn.functional.cross_entropy(logits, tensor(batch.Targets)).item<double>();
         return model.BalanceWeight == 0 ? loss : loss + model.BalanceWeight * balance.Loss().to(ScalarType.Float64).item<double>();
