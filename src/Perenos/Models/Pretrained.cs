@@ -87,7 +87,9 @@ public sealed class Pretrained : IDisposable
     };
 
     /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => AtomicFile.WriteFolder(folder, temporary =>
+    public void Save(string folder) => Save(folder, extension: null);
+
+    internal void Save(string folder, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
     {
         var config = (JsonObject)Model.Config.Json.DeepClone();
         config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
@@ -96,17 +98,19 @@ public sealed class Pretrained : IDisposable
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(StoredType))));
         }
 
+        if (extension is not null)
+            config["vocab_size"] = extension.Rows;
         Write("config.json", config);
         var stops = new JsonArray([.. StopTokens.Select(id => (JsonNode)id)]);
         var generation = new JsonObject { ["eos_token_id"] = StopTokens.Count == 1 ? StopTokens[0] : stops };
         if (BeginToken is { } begin)
             generation["bos_token_id"] = begin;
         Write("generation_config.json", generation);
-        Tokenizer.SaveTo(temporary);
-        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
+        (extension?.Tokenizer ?? Tokenizer).SaveTo(temporary);
+        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this, extension));
         if (ChatTemplate is not null)
             AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
     });
@@ -125,9 +129,22 @@ public sealed class Pretrained : IDisposable
         return token is null ? null : Tokenizer.IdOf(token);
     }
 
+    /// <summary>The tokenizer alone: of a folder, a tokenizer.json, a GGUF file, or <see cref="BaseName"/>.</summary>
+    /// <exception cref="PerenosException">There is none, or it is malformed.</exception>
+    public static Tokenizer OpenTokenizer(string location)
+    {
+        location = Resolve(location);
+        if (Directory.Exists(location))
+            return OpenTokenizer(location, null);
+        if (!location.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+            return Tokenizer.Load(location);
+        using var file = GgufFile.Open(location);
+        return OpenTokenizer(location, GgufTokenizerParts.From(file) ?? throw new PerenosException($"{location} carries no tokenizer.", "Take the tokenizer.json of the model."));
+    }
+
     private static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
     {
-        if (Tokenizer.OpenFolder(folder) is { } tokenizer)
+        if (Directory.Exists(folder) && Tokenizer.OpenFolder(folder) is { } tokenizer)
             return tokenizer;
         return parts is null
             ? throw new PerenosException(
