@@ -226,6 +226,31 @@ public sealed class Tokenizer
         return new Tokenizer(_parts with { Sections = sections }, _file);
     }
 
+    /// <summary>This tokenizer with more tokens, which are found in a text as they are written; the ids follow the highest.</summary>
+    /// <param name="tokens">How they are written.</param>
+    /// <param name="areSpecial">Whether decoding leaves them out with the special tokens.</param>
+    /// <param name="areWholeWords">Whether only a match that stands alone as a word counts.</param>
+    /// <exception cref="PerenosException">A token is there already, is empty or comes twice; or the tokenizer is not kept as a tokenizer.json.</exception>
+    public Tokenizer Extend(IReadOnlyList<string> tokens, bool areSpecial = false, bool areWholeWords = false)
+    {
+        ArgumentNullException.ThrowIfNull(tokens);
+        if (_parts.Files.Count > 0)
+            throw new PerenosException($"{_file} is not kept as a tokenizer.json, and its own form takes no more tokens.", "Take the tokenizer.json of the same model, if there is one.");
+        if (tokens.FirstOrDefault(token => token.Length == 0 || IdOf(token) is not null) is { } known)
+            throw new PerenosException($"The tokenizer has the token \"{known}\" already.", "Leave it out.");
+        if (tokens.CountBy(static token => token).FirstOrDefault(static entry => entry.Value > 1) is { Key: { } twice })
+            throw new PerenosException($"The token \"{twice}\" comes twice.", "Name each token once.");
+        int first = VocabularySize;
+        AddedToken[] added = [.. tokens.Select((token, index) => new AddedToken(first + index, token) { Special = areSpecial, SingleWord = areWholeWords })];
+        var sections = new Dictionary<string, JsonElement>(_parts.Sections)
+        {
+            ["added_tokens"] = JsonSerializer.SerializeToElement(
+                (_parts.Sections.TryGetValue("added_tokens", out var listed) && listed.ValueKind == JsonValueKind.Array ? listed.EnumerateArray().Select(static token => (object)token) : [])
+                .Concat(added.Select(static token => token.ToSection()))),
+        };
+        return new Tokenizer(_parts with { Added = [.. _parts.Added, .. added], Sections = sections }, _file);
+    }
+
     /// <summary>The text of ids; ids that no token has are left out.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
     {

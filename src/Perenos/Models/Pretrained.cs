@@ -74,7 +74,9 @@ public sealed class Pretrained : IDisposable
     };
 
     /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => AtomicFile.WriteFolder(folder, temporary =>
+    public void Save(string folder) => Save(folder, extension: null);
+
+    internal void Save(string folder, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
     {
         var config = (JsonObject)Model.Config.Json.DeepClone();
         config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
@@ -83,17 +85,19 @@ public sealed class Pretrained : IDisposable
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(StoredType))));
         }
 
+        if (extension is not null)
+            config["vocab_size"] = extension.Rows;
         Write("config.json", config);
         var stops = new JsonArray([.. StopTokens.Select(id => (JsonNode)id)]);
         var generation = new JsonObject { ["eos_token_id"] = StopTokens.Count == 1 ? StopTokens[0] : stops };
         if (BeginToken is { } begin)
             generation["bos_token_id"] = begin;
         Write("generation_config.json", generation);
-        Tokenizer.SaveTo(temporary);
-        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
+        (extension?.Tokenizer ?? Tokenizer).SaveTo(temporary);
+        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this, extension));
         if (ChatTemplate is not null)
             AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
     });
@@ -110,6 +114,19 @@ public sealed class Pretrained : IDisposable
         var node = TokenizerConfig[key];
         string? token = node is JsonObject section ? section["content"]?.ToString() : node?.ToString();
         return token is null ? null : Tokenizer.IdOf(token);
+    }
+
+    /// <summary>The tokenizer alone: of a folder, a tokenizer.json, a GGUF file, or <see cref="BaseName"/>.</summary>
+    /// <exception cref="PerenosException">There is none, or it is malformed.</exception>
+    public static Tokenizer OpenTokenizer(string location)
+    {
+        location = Resolve(location);
+        if (Directory.Exists(location))
+            return ModelSource.OpenTokenizer(location, null);
+        if (!location.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+            return Tokenizer.Load(location);
+        using var file = GgufFile.Open(location);
+        return ModelSource.OpenTokenizer(GgufTokenizerParts.From(file) ?? throw new PerenosException($"{location} carries no tokenizer.", "Take the tokenizer.json of the model."));
     }
 
     private static void RefuseMisfit(string location, CausalModel model, Tokenizer tokenizer)
