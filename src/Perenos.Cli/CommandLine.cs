@@ -24,6 +24,7 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
+        SelfTestCommand.Create(),
         PullCommand.Create(),
         ImportRecipeCommand.Create(),
         RunsCommand.Create(),
