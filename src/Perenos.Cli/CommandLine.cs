@@ -24,6 +24,9 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
+        ConvertCommand.Create(),
+        MergeCommand.Create(),
+        InspectModelCommand.Create(),
         RunsCommand.Create(),
         TokenizerCommand.Create(),
     });

@@ -88,12 +88,13 @@ public sealed class ModelSource : IDisposable
         string path = Path.Combine(folder, "tokenizer.json");
         if (File.Exists(path))
             return Tokenizer.Load(path);
-        return parts is null
-            ? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model.")
-            : Tokenizer.FromGguf(parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null,
-                parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
-                parts.BeginningId, parts.EndId, parts.AddBeginning, parts.AddEnd, parts.AddSpacePrefix);
+        return OpenTokenizer(parts
+            ?? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model."));
     }
+
+    internal static Tokenizer OpenTokenizer(GgufTokenizerParts parts) => Tokenizer.FromGguf(
+        parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null, parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
+        parts.BeginningId, parts.EndId, parts.AddBeginning, parts.AddEnd, parts.AddSpacePrefix);
 
     // A file of its own (transformers 5), a text, or a list of named texts of which "default" counts.
     internal static string? FindTemplate(string folder, JsonObject tokenizerConfig)

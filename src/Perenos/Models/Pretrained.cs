@@ -73,29 +73,25 @@ public sealed class Pretrained : IDisposable
         _ => ScalarType.Float32,
     };
 
-    /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => AtomicFile.WriteFolder(folder, temporary =>
+    /// <summary>Writes a folder that transformers opens: weights, configuration, tokenizer, template.</summary>
+    /// <param name="folder">Where to; an older save is replaced.</param>
+    /// <param name="type">Type of the weights; <see cref="StoredType"/> by default.</param>
+    public void Save(string folder, ScalarType? type = null) => AtomicFile.WriteFolder(folder, temporary =>
     {
-        var config = (JsonObject)Model.Config.Json.DeepClone();
-        config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
-        void Write(string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(temporary, name), json.ToJsonString(ModelFiles.Indented));
-
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(type ?? StoredType))));
         }
 
-        Write("config.json", config);
-        var stops = new JsonArray([.. StopTokens.Select(id => (JsonNode)id)]);
-        var generation = new JsonObject { ["eos_token_id"] = StopTokens.Count == 1 ? StopTokens[0] : stops };
-        if (BeginToken is { } begin)
-            generation["bos_token_id"] = begin;
-        Write("generation_config.json", generation);
-        Tokenizer.Save(Path.Combine(temporary, "tokenizer.json"));
-        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
-        if (ChatTemplate is not null)
-            AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
+        var config = (JsonObject)Model.Config.Json.DeepClone();
+        if (type is not null && type != StoredType)
+        {
+            config.Remove("dtype");
+            config["torch_dtype"] = type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" };
+        }
+
+        ModelFiles.Write(temporary, config, Location, Tokenizer, TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>
