@@ -10,15 +10,21 @@ internal static class ModelFiles
     public static JsonSerializerOptions Indented { get; } = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The tokenizer's configuration as it came, completed; the class is the one that trusts tokenizer.json.</summary>
-    public static JsonObject TokenizerConfig(Pretrained pretrained)
+    public static JsonObject TokenizerConfig(Pretrained pretrained, VocabularyExtension? extension = null)
     {
         var config = (JsonObject)pretrained.TokenizerConfig.DeepClone();
         // The template goes into its own file.
         config.Remove("chat_template");
-        config["tokenizer_class"] ??= "PreTrainedTokenizerFast";
+        config["tokenizer_class"] ??= pretrained.Tokenizer.Facts().TransformersClass;
         config["model_max_length"] ??= pretrained.Model.Config.MaximumLength;
         config["clean_up_tokenization_spaces"] ??= false;
         config["eos_token"] ??= pretrained.Tokenizer.TokenOf(pretrained.StopTokens[0]);
+        if (extension is not null && config["added_tokens_decoder"] is JsonObject decoder)
+        {
+            foreach (var token in extension.Tokens)
+                decoder[$"{token.Id}"] = new JsonObject { ["content"] = token.Content, ["lstrip"] = false, ["normalized"] = false, ["rstrip"] = false, ["single_word"] = extension.AreWholeWords, ["special"] = extension.AreSpecial };
+        }
+
         return config;
     }
 }
