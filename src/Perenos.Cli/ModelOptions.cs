@@ -23,7 +23,7 @@ internal sealed class ModelOptions
     public string? Model(ParseResult parsed) => parsed.GetValue(_model);
 
     /// <summary>Opens model and adapter; the caller disposes both.</summary>
-    public (Pretrained Pretrained, Lora? Adapter) Open(ParseResult parsed, string model, string? adapter)
+    public (Pretrained Pretrained, Adapter? Adapter) Open(ParseResult parsed, string model, string? adapter)
     {
         adapter = parsed.GetValue(_adapter) ?? adapter;
         var pretrained = Pretrained.Open(model, ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);

@@ -52,7 +52,7 @@ internal sealed class GenerationSession : IDisposable
                     continue;
                 tokens[row * time + column - past] = place >= 0 ? _rows[row][place] : 0;
                 // A row that has reached the model's length computes on beside the others; nobody reads what.
-                positions[row * time + column - past] = Math.Clamp(place, 0, _model.Config.MaximumLength - 1);
+                positions[row * time + column - past] = Math.Clamp(place, 0, _model.MaximumLength - 1);
             }
         }
 

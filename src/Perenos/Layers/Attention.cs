@@ -15,6 +15,8 @@ public static class CausalAttention
     public static Tensor Attend(Tensor query, Tensor key, Tensor value, ForwardContext context, int layer)
     {
         using var scope = NewDisposeScope();
+        if (context.Prefix is not null)
+            (key, value) = (context.Before(key, 2 * layer), context.Before(value, 2 * layer + 1));
         if (context.Cache is not null)
             (key, value) = context.Cache.Append(layer, key, value);
         long heads = query.shape[1], groups = key.shape[1];

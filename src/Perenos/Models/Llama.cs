@@ -187,8 +187,8 @@ public sealed class Llama : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        var hidden = Embedding.Forward(tokens);
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        var hidden = Embedding.Forward(tokens, context);
+        context.Rotary = _config.Rotary.At(context.Positions, context.Length);
         return hidden;
     }
 

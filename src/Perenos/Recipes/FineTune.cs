@@ -54,7 +54,7 @@ public static class FineTune
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
         })
-        { BeforeStep = step => run.Lora?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
+        { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
         using (training)
         {
             try
@@ -72,7 +72,7 @@ public static class FineTune
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
                 var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
                 var end = training.Go(stop);
-                run.Lora?.DropFor(null);
+                run.Adapter?.DropFor(null);
                 if (end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
                 return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
@@ -150,9 +150,9 @@ public static class FineTune
     // What is judged afterwards is what was saved: full weights are first rounded to the type in which they are stored.
     private static void Save(PreparedRun run, RunFolder folder)
     {
-        if (run.Lora is not null)
+        if (run.Adapter is not null)
         {
-            PeftFolder.Save(folder.Adapter, run.Lora, run.Pretrained.Model.Parts, (LoraConfig)run.Config.Method, Path.GetFullPath(run.Pretrained.Location));
+            PeftFolder.Save(folder.Adapter, run.Adapter, Path.GetFullPath(run.Pretrained.Location));
             return;
         }
 

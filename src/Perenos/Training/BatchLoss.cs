@@ -25,7 +25,7 @@ public static class BatchLoss
     {
         using var scope = NewDisposeScope();
         var targets = tensor(batch.Targets, device: model.Device);
-        if (model.Head.Adapter is null)
+        if (!model.Head.IsAdapted)
             return TokenLoss.Sum(hidden, model.Head.Weight, model.Head.Bias, targets, scale).MoveToOuterDisposeScope();
         var sum = zeros(1, device: model.Device);
         foreach (var (rows, wanted) in hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)))
@@ -44,7 +44,7 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         var hidden = LearntStates(model, batch);
         var targets = tensor(batch.Targets, device: model.Device);
-        if (model.Head.Adapter is null)
+        if (!model.Head.IsAdapted)
             return TokenLoss.NegativeLogLikelihood(hidden, model.Head.Weight, model.Head.Bias, targets).MoveToOuterDisposeScope();
         var parts = hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)).Select(part =>
             nn.functional.cross_entropy(model.Logits(part.First).to(ScalarType.Float32), part.Second, reduction: nn.Reduction.None));
