@@ -23,11 +23,11 @@ internal static class GgufTokenizer
         ["command-r"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["codeshell"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["exaone"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
-        ["llama-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["dbrx"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
-        ["smaug-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["qwen2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
-        ["stablelm2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
+        ["llama-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["dbrx"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
+        ["smaug-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["qwen2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
+        ["stablelm2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
     };
 
     public static Tokenizer Build(
@@ -51,7 +51,7 @@ internal static class GgufTokenizer
         var added = Enumerable.Range(0, tokens.Count)
             .Where(id => tokens[id].Length > 0 && (IsSpecial(id) || tokenTypes[id] == UserDefinedType))
             .DistinctBy(id => tokens[id])
-            .Select(id => TokenizerSections.Added(id, tokens[id], IsSpecial(id), normalized: false));
+            .Select(id => new AddedToken(id, tokens[id]) { Special = IsSpecial(id) }.ToSection());
         object? template = bosId is { } begin && begin >= 0 && begin < tokens.Count
             ? TokenizerSections.StartTemplate(begin, tokens[begin])
             : null;
@@ -87,7 +87,7 @@ internal static class GgufTokenizer
     private static TokenizerSections SentencePiece(IReadOnlyList<string> tokens, IReadOnlyList<int> tokenTypes, object? template)
     {
         int unknown = Enumerable.Range(0, tokens.Count).FirstOrDefault(id => tokenTypes[id] == UnknownType, -1);
-        object blank = new { String = " " }, mark = new { String = "\u2581" };
+        object blank = new { String = " " };
         return new TokenizerSections
         {
             Normalizer = new
@@ -99,21 +99,10 @@ internal static class GgufTokenizer
                 },
             },
             PostProcessor = template,
-            Decoder = new
-            {
-                type = "Sequence",
-                decoders = new object[]
-                {
-                    new { type = "Replace", pattern = mark, content = " " }, new { type = "ByteFallback" }, new { type = "Fuse" },
-                    new { type = "Strip", content = " ", start = 1, stop = 0 },
-                },
-            },
+            Decoder = TokenizerSections.SentencePieceDecoder(stripsBlank: true),
             Options = new BpeOptions { UnknownToken = unknown < 0 ? null : tokens[unknown], FuseUnknown = true, ByteFallback = true },
         };
     }
-
-    private static object Split(string pattern) =>
-        new { type = "Split", pattern = new { Regex = pattern }, behavior = "Isolated", invert = false };
 
     private static IEnumerable<(string Left, string Right)> Pairs(IReadOnlyList<string>? merges) =>
         (merges ?? throw new PerenosException("The GGUF file has no tokenizer.ggml.merges.", "Convert the model to GGUF again."))

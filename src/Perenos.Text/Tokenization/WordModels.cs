@@ -5,6 +5,10 @@ namespace Perenos.Text.Tokenization;
 /// <summary>Every word is a token or unknown.</summary>
 internal sealed class WordLevelModel(Vocabulary vocabulary, int unknown) : TokenModel(vocabulary)
 {
+    public override string Name => "WordLevel";
+
+    public override string? UnknownToken => Vocabulary.TokenOf(unknown);
+
     public override void Tokenize(ReadOnlySpan<char> word, List<WordToken> tokens)
     {
         int id = Vocabulary.IdOf(word);
@@ -19,6 +23,10 @@ internal sealed class WordLevelModel(Vocabulary vocabulary, int unknown) : Token
 internal sealed class WordPieceModel(Vocabulary vocabulary, int unknown, string prefix, int mostCharacters) : TokenModel(vocabulary)
 {
     private readonly int _longest = vocabulary.InOrder.Select(static entry => entry.Key.Length).DefaultIfEmpty().Max();
+
+    public override string Name => "WordPiece";
+
+    public override string? UnknownToken => Vocabulary.TokenOf(unknown);
 
     public override void Tokenize(ReadOnlySpan<char> word, List<WordToken> tokens)
     {

@@ -11,8 +11,10 @@ public static class CausalAttention
     /// <param name="value">(B, G, T, D).</param>
     /// <param name="context">Mask and cache of the call.</param>
     /// <param name="layer">Which layer asks, for the cache.</param>
+    /// <param name="window">Tokens that each token sees, itself and those just before it; all by default.</param>
+    /// <param name="scale">Factor of the scores instead of 1 / √D.</param>
     /// <returns>(B, T, H · D), the heads side by side.</returns>
-    public static Tensor Attend(Tensor query, Tensor key, Tensor value, ForwardContext context, int layer)
+    public static Tensor Attend(Tensor query, Tensor key, Tensor value, ForwardContext context, int layer, long? window = null, double? scale = null)
     {
         using var scope = NewDisposeScope();
         if (context.Prefix is not null)
@@ -23,7 +25,10 @@ public static class CausalAttention
         if (groups != heads)
             (key, value) = (Spread(key, heads / groups), Spread(value, heads / groups));
 
-        var mask = context.Mask;
+        // The kernel divides by √D.
+        if (scale is not null)
+            query = query.Times(scale.Value * Math.Sqrt(query.shape[3]));
+        var mask = window is null ? context.Mask : context.MaskWithin(window.Value, query.dtype);
         bool isCausal = mask is null && query.shape[2] > 1;
         var mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask: mask, is_casual: isCausal);
         // (B, H, T, D) -> (B, T, H · D)

@@ -8,14 +8,23 @@ public sealed class ForwardContext
     // Finite, so that a row that may see nothing gives numbers and not NaN, which would spread through 0 · NaN.
     private const double Hidden = -1e30;
 
-    private ForwardContext(Tensor positions, Tensor? mask, KeyValueCache? cache, long length)
-        => (Positions, Mask, Cache, Length) = (positions, mask, cache, length);
+    private readonly long _time;
+    private readonly long _past;
+
+    private readonly Tensor? _attentionMask;
+    private readonly bool _positionsAreGiven;
+
+    private ForwardContext(Tensor positions, bool positionsAreGiven, Tensor? attentionMask, Tensor? mask, KeyValueCache? cache, long time, long past)
+    {
+        (Positions, _positionsAreGiven, _attentionMask) = (positions, positionsAreGiven, attentionMask);
+        (Mask, Cache, _time, _past) = (mask, cache, time, past);
+    }
 
     /// <summary>(B, T) or (1, T) int64, virtual tokens included.</summary>
     public Tensor Positions { get; }
 
     /// <summary>Tokens that the last one sees, itself, cached and virtual ones included, K.</summary>
-    public long Length { get; }
+    public long Length => _past + _time;
 
     /// <summary>(1 or B, N, C): vectors that stand before the embedded text in this call, or none.</summary>
     public Tensor? Prompt { get; private init; }
@@ -23,8 +32,8 @@ public sealed class ForwardContext
     /// <summary>(2 · layers, 1 or B, heads, N, D): keys and values that stand before the text's in this call, or none.</summary>
     public Tensor? Prefix { get; private init; }
 
-    /// <summary>(B, 1, T, K) or (1, 1, T, K), added to attention scores; none means plainly causal.</summary>
-    public Tensor? Mask { get; }
+    /// <summary>(B, 1, T, K), (1, 1, T, K) or with H heads instead of 1, added to attention scores; none means plainly causal.</summary>
+    public Tensor? Mask { get; private set; }
 
     /// <summary>Keys and values of earlier tokens, or none.</summary>
     public KeyValueCache? Cache { get; }
@@ -41,21 +50,21 @@ public sealed class ForwardContext
     /// <param name="parts">The model's parts: virtual tokens that are attached there stand before the text and move it back.</param>
     public static ForwardContext For(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache, ScalarType type, ModelParts parts)
     {
-        var (given, past, ahead) = (tokens.shape[1], cache?.Length ?? 0, parts.VirtualTokens);
-        var device = tokens.device;
-        positions ??= Arithmetic.Counting(past, past + given, device).unsqueeze(0);
-        if (ahead == 0)
-        {
-            // A single new token sees everything; several tokens without a past are plainly causal.
-            bool isPlain = attentionMask is null && (past == 0 || given == 1);
-            return new ForwardContext(positions, isPlain ? null : VisibleFrom(given, past, attentionMask, device, type), cache, past + given);
-        }
-
-        return Behind(parts, attentionMask, positions, cache, type, given);
+        long time = tokens.shape[1];
+        long past = cache?.Length ?? 0;
+        bool positionsAreGiven = positions is not null;
+        positions ??= Arithmetic.Counting(past, past + time, tokens.device).unsqueeze(0);
+        if (parts.VirtualTokens > 0)
+            return Behind(parts, attentionMask, positions, positionsAreGiven, cache, type, time);
+        // A single new token sees everything; several tokens without a past are plainly causal.
+        bool isPlain = attentionMask is null && (past == 0 || time == 1);
+        var mask = isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type);
+        return new ForwardContext(positions, positionsAreGiven, attentionMask, mask, cache, time, past);
     }
 
     // The first call computes the prompt with the text, and finds the prefix before both; later ones find all in the cache.
-    private static ForwardContext Behind(ModelParts parts, Tensor? attentionMask, Tensor positions, KeyValueCache? cache, ScalarType type, long given)
+    private static ForwardContext Behind(
+        ModelParts parts, Tensor? attentionMask, Tensor positions, bool positionsAreGiven, KeyValueCache? cache, ScalarType type, long given)
     {
         var (past, ahead, device) = (cache?.Length ?? 0, parts.VirtualTokens, positions.device);
         bool isFirst = past == 0;
@@ -66,23 +75,22 @@ public sealed class ForwardContext
         long before = ahead + past + given - time;
         var starts = Arithmetic.Counting(0, ahead, device).unsqueeze(0); // (1, N): positions of the virtual tokens
         var (missing, visible) = Padding(parts, starts);
-        if (missing is not null)
-            starts = starts.sub(missing).relu();
         positions = positions.Plus(Arithmetic.Filled([1, 1], ahead, ScalarType.Int64, device));
         if (missing is not null)
-            positions = positions.sub(missing);
+            (starts, positions) = (starts.sub(missing).relu(), positions.sub(missing));
         if (prompt is not null)
-            positions = cat([starts.narrow(1, before, ahead - before).expand(positions.shape[0], ahead - before), positions], 1);
+        {
+            long rows = Math.Max(starts.shape[0], positions.shape[0]);
+            positions = cat([starts.narrow(1, before, ahead - before).expand(rows, ahead - before), positions.expand(rows, positions.shape[1])], 1);
+        }
+
         if (visible is not null)
             attentionMask ??= ones([visible.shape[0], past + given], ScalarType.Int64, device);
         if (attentionMask is not null)
             attentionMask = cat([visible?.to(attentionMask.dtype) ?? ones([attentionMask.shape[0], ahead], attentionMask.dtype, device), attentionMask], 1);
         bool isPlain = attentionMask is null && (before == 0 || time == 1);
-        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, before, attentionMask, device, type), cache, ahead + past + given)
-        {
-            Prompt = prompt,
-            Prefix = prefix,
-        };
+        var mask = isPlain ? null : VisibleFrom(time, before, attentionMask, device, type);
+        return new ForwardContext(positions, positionsAreGiven, attentionMask, mask, cache, time, before) { Prompt = prompt, Prefix = prefix };
     }
 
     // By row, where rows have different numbers of virtual tokens: how many are missing (B, 1), and which are there (B, N).
@@ -107,6 +115,50 @@ public sealed class ForwardContext
         var ahead = Prefix![slot].to(heads.dtype); // (1 or B, G, N, D)
         return cat([ahead.expand(heads.shape[0], ahead.shape[1], ahead.shape[2], ahead.shape[3]), heads], 2).MoveToOuterDisposeScope();
     }
+
+    /// <summary>Adds (B or 1, H, 1, K) to the scores of every layer.</summary>
+    internal void AddToScores(Tensor biases)
+    {
+        using var scope = NewDisposeScope();
+        var mask = Mask ?? VisibleFrom(_time, _past, null, biases.device, biases.dtype);
+        Mask = mask.Plus(biases).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The given positions of the call's tokens or, where none were given, those that the mask counts: −1 on padding. (B or 1, T) int64.</summary>
+    internal Tensor PositionsByMask()
+    {
+        if (_positionsAreGiven || _attentionMask is null)
+            return Positions;
+        using var scope = NewDisposeScope();
+        var mask = _attentionMask.to(ScalarType.Int64);
+        return (mask.cumsum(1) * mask).Plus(MinusOne()).narrow(1, _past, _time).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The real tokens before each cached and given one, 0 on padding; given positions do not matter. (B or 1, K) int64.</summary>
+    internal Tensor CountsByMask()
+    {
+        if (_attentionMask is null)
+            return Arithmetic.Counting(0, _past + _time, Positions.device).unsqueeze(0);
+        using var scope = NewDisposeScope();
+        var mask = _attentionMask.to(ScalarType.Int64);
+        return (mask.cumsum(1).Plus(MinusOne()) * mask).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The mask of a layer that sees only the last <paramref name="window"/> tokens, itself included; columns are counted, not positions.</summary>
+    internal Tensor? MaskWithin(long window, ScalarType type)
+    {
+        if (_past + _time <= window)
+            return Mask;
+        using var scope = NewDisposeScope();
+        var columns = Arithmetic.Counting(0, _past + _time, Positions.device).unsqueeze(0); // (1, K)
+        var rows = Arithmetic.Counting(_past, _past + _time, Positions.device).unsqueeze(1); // (T, 1)
+        var before = Arithmetic.Counting(_past - window, _past + _time - window, Positions.device).unsqueeze(1); // (T, 1)
+        var visible = columns.le(rows).logical_and(columns.gt(before));
+        var hidden = visible.logical_not().to(type).Scale(Hidden); // (T, K)
+        return (Mask is null ? hidden : Mask.Plus(hidden)).MoveToOuterDisposeScope();
+    }
+
+    private Tensor MinusOne() => Arithmetic.Filled([1], -1, ScalarType.Int64, Positions.device);
 
     private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)
     {

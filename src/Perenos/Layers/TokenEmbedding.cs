@@ -63,11 +63,14 @@ public sealed class TokenEmbedding
         return vectors.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Rows of a table [N, C] for indices (B, T) -> (B, T, C).</summary>
-    public static Tensor Rows(Tensor table, Tensor indices)
+    /// <summary>Rows of a table [N, C] for indices (B, T), counted from row <paramref name="first"/> -> (B, T, C).</summary>
+    public static Tensor Rows(Tensor table, Tensor indices, long first = 0)
     {
         using var scope = NewDisposeScope();
-        return table.index_select(0, indices.flatten()).view(indices.shape[0], indices.shape[1], table.shape[1]).MoveToOuterDisposeScope();
+        var places = indices.flatten();
+        if (first != 0)
+            places = places.Plus(Arithmetic.Filled([1], first, ScalarType.Int64, places.device));
+        return table.index_select(0, places).view(indices.shape[0], indices.shape[1], table.shape[1]).MoveToOuterDisposeScope();
     }
 
     private Tensor Through(int top, Tensor tokens) =>

@@ -15,7 +15,7 @@ internal static class ModelFiles
         var config = (JsonObject)pretrained.TokenizerConfig.DeepClone();
         // The template goes into its own file.
         config.Remove("chat_template");
-        config["tokenizer_class"] ??= "PreTrainedTokenizerFast";
+        config["tokenizer_class"] ??= pretrained.Tokenizer.Facts().TransformersClass;
         config["model_max_length"] ??= pretrained.Model.Config.MaximumLength;
         config["clean_up_tokenization_spaces"] ??= false;
         config["eos_token"] ??= pretrained.Tokenizer.TokenOf(pretrained.StopTokens[0]);

@@ -105,7 +105,7 @@ public sealed class Pretrained : IDisposable
         if (BeginToken is { } begin)
             generation["bos_token_id"] = begin;
         Write("generation_config.json", generation);
-        Tokenizer.Save(Path.Combine(temporary, "tokenizer.json"));
+        Tokenizer.SaveTo(temporary);
         Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
         if (ChatTemplate is not null)
             AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
@@ -127,11 +127,12 @@ public sealed class Pretrained : IDisposable
 
     private static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
     {
-        string path = Path.Combine(folder, "tokenizer.json");
-        if (File.Exists(path))
-            return Tokenizer.Load(path);
+        if (Tokenizer.OpenFolder(folder) is { } tokenizer)
+            return tokenizer;
         return parts is null
-            ? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model.")
+            ? throw new PerenosException(
+                $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
+                "Take it from the checkpoint's page on the hub; it belongs to the model.")
             : Tokenizer.FromGguf(parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null,
                 parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
                 parts.AddBeginning == false ? null : parts.BeginningId, parts.AddEnd == true ? parts.EndId : null);

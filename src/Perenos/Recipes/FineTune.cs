@@ -1,5 +1,6 @@
 using Perenos.Adapters;
 using Perenos.Evaluation;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -152,7 +153,8 @@ public static class FineTune
     {
         if (run.Adapter is not null)
         {
-            PeftFolder.Save(folder.Adapter, run.Adapter, Path.GetFullPath(run.Pretrained.Location));
+            PeftFolder.Save(folder.Adapter, run.Adapter, HubCache.Origin(run.Pretrained.Location)?.Repository ?? Path.GetFullPath(run.Pretrained.Location));
+            AdapterPassport.Of(run.Pretrained, run.Adapter).Write(folder.Adapter);
             return;
         }
 
