@@ -13,6 +13,9 @@ internal sealed class MosesDecoder : TokenDecoder
 
     private const string Hyphen = "@-@";
 
+    private static readonly SearchValues<char> Closing = SearchValues.Create(",.?!:;\\%}])");
+    private static readonly SearchValues<char> Quotes = SearchValues.Create("'\"„“`");
+
     // The order counts: "&amp;lt;" becomes "&lt;".
     private static readonly (string Escape, string Text)[] Escapes =
     [
@@ -62,11 +65,11 @@ internal sealed class MosesDecoder : TokenDecoder
                 joinsLeft = index > 0 && IsEastAsianAt(words[index - 1], fromEnd: true);
             else if (word.EnumerateRunes().All(static rune => MosesCharacters.IsCurrency(rune.Value) || rune.Value is '(' or '[' or '{' or '¿' or '¡'))
                 joinsRight = true;
-            else if (!word.AsSpan().ContainsAnyExcept(",.?!:;\\%}])"))
+            else if (!word.AsSpan().ContainsAnyExcept(Closing))
                 joinsLeft = true;
             else if (index > 0 && word.Length > 1 && word[0] == '\'' && MosesCharacters.IsLetter(char.IsSurrogate(word[1]) ? 0 : word[1]))
                 joinsLeft = true; // 's and its kin
-            else if (!word.AsSpan().ContainsAnyExcept("'\"„“`"))
+            else if (!word.AsSpan().ContainsAnyExcept(Quotes))
                 (joinsLeft, joinsRight) = Quote(word, index > 0 && words[index - 1].EndsWith('s'), quotes);
 
             text.Append(joinsLeft ? "" : blank).Append(word);

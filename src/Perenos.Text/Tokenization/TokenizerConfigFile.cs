@@ -100,7 +100,7 @@ internal sealed class TokenizerConfigFile
 
     private bool? Flag(string name) => _config.Has(name) ? _config.Flag(name, false) : null;
 
-    private static IEnumerable<JsonProperty> Members(ComponentSpec spec) => spec.Json.ValueKind == JsonValueKind.Object ? spec.Json.EnumerateObject() : [];
+    private static JsonElement.ObjectEnumerator Members(ComponentSpec spec) => spec.Json.ValueKind == JsonValueKind.Object ? spec.Json.EnumerateObject() : default;
 
     private static ComponentSpec Json(string folder, string name)
     {

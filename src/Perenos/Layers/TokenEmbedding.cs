@@ -25,9 +25,13 @@ public sealed class TokenEmbedding
     /// <param name="scale">Multiplies the vectors of tokens, but not those of virtual tokens.</param>
     public TokenEmbedding(WeightScope weights, long vocabulary, long width, double initialSpread = 0.02, double scale = 1)
     {
-        (Path, _scale) = (weights.Path, scale);
+        Path = weights.Path;
         Weight = weights.Take("weight", [vocabulary, width], new Initialization.Normal(initialSpread));
         weights.Parts.Add(this);
+        // Of the weight's type: in bfloat16, Gemma was trained with a rounded factor (https://github.com/huggingface/transformers/pull/29402).
+        using var rounded = Arithmetic.Filled([1], scale, Weight.dtype);
+        using var wide = rounded.to(ScalarType.Float64);
+        _scale = wide.item<double>();
     }
 
     /// <summary>The layer's name, such as <c>model.embed_tokens</c>.</summary>

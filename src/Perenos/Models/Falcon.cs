@@ -209,7 +209,7 @@ internal sealed class Falcon : CausalModel
         }
         else
         {
-            context.Rotary = _config.Rotary.At(context.Positions, context.Length);
+            context.Rotary = _config.Rotary.At(context.Positions);
         }
 
         return Embedding.Forward(tokens, context);

@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
 using Perenos.Runs;
-using Perenos.Testing;
 using Perenos.Text.Tokenization;
 using Xunit;
 
