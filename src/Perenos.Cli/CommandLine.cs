@@ -24,6 +24,8 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
+        PullCommand.Create(),
+        ImportRecipeCommand.Create(),
         RunsCommand.Create(),
         TokenizerCommand.Create(),
     });

@@ -49,7 +49,7 @@ internal static class BioGptFiles
         var vocabulary = new Vocabulary(ids);
         var sections = new Dictionary<string, JsonElement>
         {
-            ["post_processor"] = JsonSerializer.SerializeToElement(TokenizerSections.StartTemplate(ids[Begin], Begin)),
+            ["post_processor"] = JsonSerializer.SerializeToElement(TokenizerSections.Frame((ids[Begin], Begin), null)),
         };
         return Tokenizer.Of(
             new TokenizerParts

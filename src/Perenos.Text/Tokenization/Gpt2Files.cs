@@ -31,7 +31,7 @@ internal static class Gpt2Files
         int? beginId = added.FirstOrDefault(token => token.Content == begin)?.Id ?? (vocabulary.TryGetValue(begin, out int known) ? known : null);
         if (config.AddBegin == true && beginId is null)
             throw new PerenosException($"{vocabularyPath} has no token \"{begin}\", which is to stand before every text.", "Take vocabulary and tokenizer_config.json from the same checkpoint.");
-        object? frame = config.AddBegin == true ? TokenizerSections.StartTemplate(beginId!.Value, begin) : null;
+        object? frame = config.AddBegin == true ? TokenizerSections.Frame((beginId!.Value, begin), null) : null;
         return Build(vocabularyPath, vocabulary, TokenizerText.Merges(mergesPath), added, pattern, frame);
     }
 

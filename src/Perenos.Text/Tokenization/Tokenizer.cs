@@ -121,8 +121,11 @@ public sealed class Tokenizer
     /// <param name="merges">Pairs with a blank between; needed by "gpt2".</param>
     /// <param name="scores">Scores by id; needed by "llama".</param>
     /// <param name="tokenTypes">Types by id: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.</param>
-    /// <param name="bosId">The token that a "llama" tokenizer puts before a text, if any; special whatever its type.</param>
+    /// <param name="bosId">The token that begins a text; special whatever its type.</param>
     /// <param name="eosId">The token that ends a text; special whatever its type.</param>
+    /// <param name="addsBos">Whether it is put before a text; by default "llama" and the pattern "llama-bpe" do so.</param>
+    /// <param name="addsEos">Whether it is put behind a text; not so by default.</param>
+    /// <param name="addsSpacePrefix">Whether "llama" puts a blank before a text; so by default.</param>
     /// <exception cref="PerenosException">The lists do not fit together, or a kind or pattern is not known.</exception>
     public static Tokenizer FromGguf(
         string model,
@@ -132,12 +135,21 @@ public sealed class Tokenizer
         IReadOnlyList<float>? scores,
         IReadOnlyList<int> tokenTypes,
         int? bosId,
-        int? eosId)
+        int? eosId,
+        bool? addsBos = null,
+        bool? addsEos = null,
+        bool? addsSpacePrefix = null)
     {
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentNullException.ThrowIfNull(tokenTypes);
-        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, bosId, eosId);
+        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, bosId, eosId, addsBos, addsEos, addsSpacePrefix);
     }
+
+    /// <summary>This tokenizer as the metadata of a GGUF file, after a check that texts are still cut alike.</summary>
+    /// <param name="rows">Rows of the model's embedding: ids without a token get a placeholder.</param>
+    /// <param name="preferredPre">Name of the word pattern where several names mean the same, such as that of the file it came from.</param>
+    /// <exception cref="PerenosException">GGUF has no words for its kind or its way to cut text.</exception>
+    public GgufVocabulary ToGguf(int rows, string? preferredPre = null) => new GgufVocabularyBuilder(this, _parts, rows).Build(preferredPre);
 
     /// <summary>The ids of a text.</summary>
     /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
@@ -313,6 +325,14 @@ public sealed class Tokenizer
     {
         string? token = _normalizedForms.GetValueOrDefault(id) ?? TokenOf(id);
         return token is not null && skipSpecialTokens && _specials.Contains(token) ? null : token;
+    }
+
+    /// <summary>The words that the model would see of a text without added tokens.</summary>
+    internal IEnumerable<string> Words(string text)
+    {
+        var part = new AlignedText(text);
+        part = _normalizer?.Apply(part) ?? part;
+        return (_preTokenizer?.Apply(part) ?? [part]).Select(word => word.Text).Where(word => word.Length > 0);
     }
 
     private void Append(string text, bool specialsAsText, List<int> ids)

@@ -39,9 +39,6 @@ internal sealed record TokenizerSections
         return new { type = "Sequence", decoders = stripsBlank ? [.. steps, new { type = "Strip", content = " ", start = 1, stop = 0 }] : steps };
     }
 
-    /// <summary>A template that puts the special token before each text.</summary>
-    public static object StartTemplate(int id, string token) => Frame((id, token), null)!;
-
     /// <summary>A template that puts special tokens before and behind each text; null where there are none.</summary>
     public static object? Frame((int Id, string Token)? begin, (int Id, string Token)? end)
     {

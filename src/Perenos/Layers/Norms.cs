@@ -23,17 +23,18 @@ public sealed class RootMeanSquareNorm
 /// <summary>(x − mean) / deviation · w + b over the last axis (Ba et al. 2016, https://arxiv.org/abs/1607.06450).</summary>
 public sealed class LayerNormalization
 {
-    private readonly Tensor _weight;
+    private readonly Tensor? _weight;
     private readonly Tensor? _bias;
     private readonly double _epsilon;
 
-    /// <summary>Takes <c>weight</c> and <c>bias</c> [width].</summary>
-    public LayerNormalization(WeightScope weights, long width, double epsilon)
+    /// <summary>Takes <c>weight</c> and <c>bias</c> [width], or what there is of them.</summary>
+    public LayerNormalization(WeightScope weights, long width, double epsilon, bool hasBias = true, bool hasWeight = true)
     {
-        _weight = weights.Take("weight", [width], new Initialization.Ones());
-        _bias = weights.Take("bias", [width], new Initialization.Zeros());
+        _weight = hasWeight ? weights.Take("weight", [width], new Initialization.Ones()) : null;
+        _bias = hasBias ? weights.Take("bias", [width], new Initialization.Zeros()) : null;
         _epsilon = epsilon;
-        weights.Parts.NormWeights.Add(weights.Path + ".weight");
+        if (hasWeight)
+            weights.Parts.NormWeights.Add(weights.Path + ".weight");
     }
 
     /// <summary>(…, width) -> (…, width).</summary>

@@ -3,11 +3,23 @@ using static TorchSharp.torch;
 
 namespace Perenos.Layers;
 
-/// <summary>Cosines and sines of one call, float32, (T, D/2) or (B, T, D/2).</summary>
+/// <summary>Cosines and sines of one call, float32, (T, R/2) or (B, T, R/2).</summary>
 public sealed record RotaryAngles(Tensor Cosine, Tensor Sine)
 {
-    /// <summary>Rotates (B, T, H, D): x cos + (−x₂, x₁) sin, x₁ and x₂ the halves of the last axis.</summary>
+    /// <summary>Rotates the first R channels of (B, T, H, D): x cos + (−x₂, x₁) sin, x₁ and x₂ the halves of these channels.</summary>
     public Tensor Rotate(Tensor heads) => Kernels.RotaryRotation.Apply(heads, Cosine, Sine);
+
+    /// <summary>Rotates (B, T, H, D) in GPT-J's layout, where channel 2i turns with channel 2i + 1.</summary>
+    public Tensor RotateNeighbours(Tensor heads)
+    {
+        using var scope = NewDisposeScope();
+        long half = Cosine.shape[^1], rest = heads.shape[^1] - 2 * half;
+        var turned = heads.narrow(-1, 0, 2 * half);
+        // (…, R/2, 2) -> (…, 2, R/2): neighbours become halves, and back.
+        turned = Rotate(turned.unflatten(3, [half, 2]).transpose(-1, -2).flatten(3));
+        turned = turned.unflatten(3, [2, half]).transpose(-1, -2).flatten(3);
+        return (rest == 0 ? turned : cat([turned, heads.narrow(-1, 2 * half, rest)], -1)).MoveToOuterDisposeScope();
+    }
 }
 
 /// <summary>How rotary frequencies are stretched for contexts longer than those trained on.</summary>
@@ -34,7 +46,7 @@ public abstract record RotaryScaling
 }
 
 /// <summary>Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864).</summary>
-/// <param name="Size">Rotated part of a head, D.</param>
+/// <param name="Size">Channels of a head that are rotated, R.</param>
 /// <param name="Base">Base of the frequencies, "theta".</param>
 /// <param name="Scaling">Stretching for long contexts.</param>
 public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scaling)
@@ -46,12 +58,12 @@ public sealed record RotaryEmbedding(long Size, double Base, RotaryScaling Scali
         // float32 throughout: bfloat16 cannot tell neighbouring positions apart.
         var frequencies = tensor(Frequencies(callLength), device: positions.device);
         var rows = positions.shape[0] == 1 ? positions.squeeze(0) : positions;
-        var angles = rows.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (T, D/2) or (B, T, D/2)
+        var angles = rows.to(ScalarType.Float32).unsqueeze(-1) * frequencies; // (T, R/2) or (B, T, R/2)
         double factor = Scaling is RotaryScaling.Yarn yarn ? yarn.AttentionFactor : 1;
         return new RotaryAngles(angles.cos().Times(factor).MoveToOuterDisposeScope(), angles.sin().Times(factor).MoveToOuterDisposeScope());
     }
 
-    // base^(−2i/D), i = 0 … D/2 − 1, then stretched; float32 powers as the reference takes them.
+    // base^(−2i/R), i = 0 … R/2 − 1, then stretched; float32 powers as the reference takes them.
     private float[] Frequencies(long callLength)
     {
         double rotaryBase = Base;

@@ -169,10 +169,7 @@ public sealed class Llama : CausalModel
         Embedding = new TokenEmbedding(weights["model"]["embed_tokens"], config.VocabularySize, config.Width, config.InitialSpread);
         _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new LlamaLayer(config, weights["model"]["layers"][$"{index}"], index))];
         _norm = new RootMeanSquareNorm(weights["model"]["norm"], config.Width, config.NormEpsilon);
-        // Tied in the configuration but another tensor in the file: not tied.
-        Head = config.IsTied && !weights["lm_head"].Has("weight")
-            ? new Projection(weights["lm_head"], Embedding.Weight)
-            : new Projection(weights["lm_head"], config.Width, config.VocabularySize, hasBias: false, initialSpread: config.InitialSpread);
+        Head = Projection.Head(weights["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
 
     internal static ModelFamily Family { get; } = ModelFamily.Of("llama", "LlamaForCausalLM", "model.embed_tokens.weight", LlamaConfig.Read, (config, weights) => new Llama(config, weights));

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
-using Perenos.Layers;
 using Perenos.Runs;
 using static TorchSharp.torch;
 
@@ -12,8 +11,19 @@ public static class ModelCatalogue
     /// <summary>All of them.</summary>
     public static IReadOnlyList<ModelFamily> Families { get; } =
     [
+        BioGpt.Family,
+        Bloom.Family,
+        CodeGen.Family,
+        Falcon.Family,
         Gpt2.Family,
+        GptBigCode.Family,
+        GptJ.Family,
+        GptNeo.Family,
+        GptNeoX.Family,
         Llama.Family,
+        Opt.Family,
+        Phi.Family,
+        StableLm.Family,
     ];
 
     /// <summary>The family of a configuration.</summary>

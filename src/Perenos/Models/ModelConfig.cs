@@ -91,6 +91,23 @@ internal sealed class ConfigReader(JsonObject json, string location)
             throw new PerenosException($"{location}: {key} = {node.ToJsonString()} is not implemented.", $"Implemented: {implemented}.");
     }
 
+    /// <summary>Refuses <c>true</c> for an option that no code here implements.</summary>
+    public void RefuseTrue(string key)
+    {
+        if (Flag(key, absent: false))
+            throw new PerenosException($"{location}: {key} = true is not implemented.", "Implemented: false.");
+    }
+
+    /// <summary>Heads, and the size of each where they share the width.</summary>
+    public int Heads(string key, long width)
+    {
+        long heads = Size(key);
+        return width % heads == 0 ? (int)heads : throw Wrong(key, $"a divisor of the width ({width})");
+    }
+
+    /// <summary>The key that is present: the first, or another spelling of it.</summary>
+    public string Either(string key, string otherSpelling) => json[key] is null && json[otherSpelling] is not null ? otherSpelling : key;
+
     public PerenosException Wrong(string key, string expected) =>
         new($"{location}: {key} = {json[key]?.ToJsonString()} is not {expected}.", "Take config.json from the checkpoint's original folder.");
 

@@ -6,11 +6,25 @@ namespace Perenos.Models;
 /// <summary>Reads rotary settings in both spellings: <c>rope_parameters</c> (transformers 5), <c>rope_theta</c> and <c>rope_scaling</c> (4).</summary>
 internal static class RotarySettings
 {
-    public static RotaryEmbedding Read(ConfigReader reader, long headSize)
+    /// <param name="reader">The configuration.</param>
+    /// <param name="headSize">Channels of a head.</param>
+    /// <param name="absentBase">The family's base of the frequencies where none is written.</param>
+    /// <param name="absentShare">The family's rotated share of a head where none is written; none for families that rotate whole heads only.</param>
+    public static RotaryEmbedding Read(ConfigReader reader, long headSize, double absentBase = 10_000, double? absentShare = null)
     {
         var section = reader.Section("rope_parameters") ?? reader.Section("rope_scaling");
-        double rotaryBase = section?.Number("rope_theta") ?? reader.Number("rope_theta") ?? 10_000;
-        return new RotaryEmbedding(headSize, rotaryBase, section is null ? new RotaryScaling.None() : ReadScaling(reader, section));
+        // GPT-NeoX called them rotary_emb_base and rotary_pct.
+        double rotaryBase = section?.Number("rope_theta") ?? reader.Number("rope_theta") ?? reader.Number("rotary_emb_base") ?? absentBase;
+        double? share = section?.Number("partial_rotary_factor") ?? reader.Number("partial_rotary_factor") ?? reader.Number("rotary_pct") ?? absentShare;
+        long size = (long)(headSize * (share ?? 1));
+        if (size <= 0 || size > headSize || size % 2 != 0 || (absentShare is null && size != headSize))
+        {
+            throw new PerenosException(
+                $"{reader.Location}: a rotated share of {share} of heads with {headSize} channels is not implemented.",
+                absentShare is null ? "This family rotates whole heads." : "Implemented: an even number of channels.");
+        }
+
+        return new RotaryEmbedding(size, rotaryBase, section is null ? new RotaryScaling.None() : ReadScaling(reader, section));
     }
 
     private static RotaryScaling ReadScaling(ConfigReader reader, ConfigReader section)

@@ -40,7 +40,7 @@ public sealed class ModelConformanceTests
         using var model = TinyModel.Start(name);
         var tokens = Tokens(2, 9);
         var hidden = model.Hidden(tokens);
-        Assert.Equal([2, 9, model.Config.Width], hidden.shape);
+        Assert.Equal([2, 9, model.Head.Inputs], hidden.shape);
         var logits = model.Logits(hidden);
         Assert.Equal([2, 9, TinyModel.Vocabulary], logits.shape);
 
@@ -146,14 +146,16 @@ public sealed class ModelConformanceTests
         using var quiet = no_grad();
         using var model = TinyModel.Start(name);
         Assert.Equal(model.Config.IsTied, model.Head.IsTied);
-        Assert.Equal(!model.Config.IsTied, model.Parts.Weights.ContainsKey("lm_head.weight"));
+        string head = ModelCatalogue.FamilyOf(model.Config.Json, name).HeadName;
+        Assert.Equal(!model.Config.IsTied, model.Parts.Weights.ContainsKey(head));
+        Assert.Equal(head, model.Head.Path + ".weight");
         Assert.Same(model.Head, model.Parts.Projections[^1]);
-        var hidden = ones(1, model.Config.Width);
+        var hidden = ones(1, model.Head.Inputs);
         var before = model.Logits(hidden);
         model.Embedding.Weight[3].add_(1);
         double moved = Near.Largest(before, model.Logits(hidden));
         // A row of ones more, times a vector of ones.
-        Assert.Equal(model.Config.IsTied ? model.Config.Width : 0, moved, 1e-4);
+        Assert.Equal(model.Config.IsTied ? model.Head.Inputs : 0, moved, 1e-4);
     }
 
     [Theory]
