@@ -148,7 +148,7 @@ internal sealed class CodeGen : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

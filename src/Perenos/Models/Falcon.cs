@@ -209,7 +209,7 @@ internal sealed class Falcon : CausalModel
         }
         else
         {
-            context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+            context.Rotary = _config.Rotary.At(context.Positions);
         }
 
         return Embedding.Forward(tokens);

@@ -161,7 +161,7 @@ internal sealed class Phi : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Kernels;
+using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Testing;
 using Xunit;
@@ -51,11 +52,15 @@ internal sealed class ModelFixture : IDisposable
         using var scope = NewDisposeScope();
         foreach (var weight in Model.Parts.Weights.Values)
             weight.requires_grad = true;
-        var hidden = Model.Hidden(this["input_ids"]);
+        using var balance = Model.BalanceWeight > 0 ? new RouterBalance() : null;
+        var hidden = Model.Hidden(this["input_ids"], balance: balance);
         var labels = this["labels"].narrow(1, 1, this["labels"].shape[1] - 1).flatten();
         var places = labels.ne(-100).nonzero().flatten();
         var states = hidden.narrow(1, 0, hidden.shape[1] - 1).reshape(-1, hidden.shape[2]).index_select(0, places);
-        var loss = TokenLoss.Sum(states, Model.Head.Weight, Model.Head.Bias, labels.index_select(0, places), 1.0 / places.shape[0]);
+        var loss = TokenLoss.Sum(
+            Model.HeadInput(states), Model.Head.Weight, Model.Head.Bias, labels.index_select(0, places), 1.0 / places.shape[0], Model.LogitCap);
+        if (balance is not null)
+            loss = loss + balance.Loss() * Model.BalanceWeight;
         loss.backward();
         return loss.reshape(1).detach().MoveToOuterDisposeScope();
     }

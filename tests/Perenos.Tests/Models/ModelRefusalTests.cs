@@ -29,6 +29,23 @@ public sealed class ModelRefusalTests
     [InlineData("gptj", "rotary_dim", "null")]
     [InlineData("phi", "num_key_value_heads", "3")]
     [InlineData("stablelm", "hidden_act", "\"snake\"")]
+    [InlineData("cohere", "rope_scaling", "{ \"rope_type\": \"spiral\" }")]
+    [InlineData("gemma", "use_bidirectional_attention", "true")]
+    [InlineData("gemma2", "attn_logit_softcapping", "-1")]
+    [InlineData("gemma2", "layer_types", "[\"full_attention\", \"chunked_attention\"]")]
+    [InlineData("gemma2", "layer_types", "[\"full_attention\"]")]
+    [InlineData("gemma3_text", "attn_logit_softcapping", "30")]
+    [InlineData("gemma3_text", "rope_parameters", "{ \"rope_theta\": 10000 }")]
+    [InlineData("granite", "logits_scaling", "0")]
+    [InlineData("llama", "partial_rotary_factor", "0.5")]
+    [InlineData("mistral", "hidden_act", "\"snake\"")]
+    [InlineData("mixtral", "router_jitter_noise", "0.1")]
+    [InlineData("mixtral", "num_experts_per_tok", "5")]
+    [InlineData("olmoe", "clip_qkv", "0")]
+    [InlineData("phi3", "rope_scaling", "{ \"type\": \"linear\", \"factor\": 2 }")]
+    [InlineData("phi3 for long texts", "rope_scaling", "{ \"type\": \"longrope\", \"short_factor\": [1, 1], \"long_factor\": [1, 1, 1] }")]
+    [InlineData("qwen2 tied", "layer_types", "[\"sliding_attention\", \"full_attention\"]")]
+    [InlineData("smollm3", "no_rope_layers", "[1]")]
     public void A_value_that_is_not_implemented_is_refused_by_name(string name, string key, string value)
     {
         var config = TinyModel.Config(name);
@@ -37,6 +54,10 @@ public sealed class ModelRefusalTests
         string named = key switch
         {
             "rotary_pct" => "rotated share of 0.4",
+            "partial_rotary_factor" => "rotated share of 0.5",
+            "rope_scaling" when name == "phi3" => "Linear",
+            "layer_types" when value.Contains("chunked", StringComparison.Ordinal) => "chunked_attention",
+            "layer_types" when value.Contains("sliding", StringComparison.Ordinal) => "sliding_window",
             _ when value.Contains("snake", StringComparison.Ordinal) => "snake",
             _ => key,
         };
