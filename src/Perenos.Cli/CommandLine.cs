@@ -24,11 +24,14 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
-        SelfTestCommand.Create(),
-        PullCommand.Create(),
-        ImportRecipeCommand.Create(),
         RunsCommand.Create(),
+        InspectModelCommand.Create(),
+        SelfTestCommand.Create(),
+        ConvertCommand.Create(),
+        MergeCommand.Create(),
+        PullCommand.Create(),
         TokenizerCommand.Create(),
+        ImportRecipeCommand.Create(),
     });
 
     private static Command Complete(Command root)

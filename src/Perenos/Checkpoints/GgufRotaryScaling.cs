@@ -68,15 +68,16 @@ internal static class GgufRotaryScaling
 
     /// <summary>
     /// Llama 3's converter stores one divisor for each frequency instead of the four numbers it came from. Released models have
-    /// 1, 4 and 8,192 for three of them, and the fourth is the largest divisor. Where these do not give the stored divisors back, the
-    /// three are taken from the ramp, which they fix but for a common factor: the low frequency counts as 1. If that fails too, the
-    /// file is refused.
+    /// 1, 4 and 8,192 for three of them (Perenos notes another length), and the fourth is the largest divisor. Where these do not give
+    /// the stored divisors back, the three are taken from the ramp, which they fix but for a common factor: the low frequency counts
+    /// as 1. If that fails too, the file is refused.
     /// </summary>
     private static JsonObject Llama3(GgufFile file)
     {
         float[] divisors = file.ReadFloats(Divisors);
         double theta = file.Number($"{file.Architecture}.rope.freq_base") ?? 10_000, factor = divisors.Length > 0 ? divisors.Max() : 1;
-        foreach (var (low, high, original) in new[] { (1.0, 4.0, 8_192.0), FromRamp(divisors, theta, factor) })
+        double noted = file.Integer($"{file.Architecture}.rope.scaling.original_context_length") ?? 8_192;
+        foreach (var (low, high, original) in new[] { (1.0, 4.0, noted), FromRamp(divisors, theta, factor) })
         {
             float[] expected = Llama3Divisors(divisors.Length, theta, factor, low, high, original);
             if (!divisors.Zip(expected).All(pair => Math.Abs(pair.First - pair.Second) <= 1e-3 * pair.Second))
@@ -107,7 +108,7 @@ internal static class GgufRotaryScaling
         var (first, last) = (places[0], places[^1]);
         // frequency = (low + smooth · (high - low)) / original, and low = 1
         double slope = (first.Frequency - last.Frequency) / (first.Smooth - last.Smooth), start = first.Frequency - first.Smooth * slope;
-        return (1, 1 + slope / start, Math.Round(1 / start));
+        return (1, Math.Round(1 + slope / start, 4), Math.Round(1 / start));
     }
 
     private static double Smooth(int i, int count, double theta, double low, double high, double original) =>

@@ -12,7 +12,7 @@ namespace Perenos.Checkpoints;
 /// <param name="Name">Name in llama.cpp's spelling.</param>
 /// <param name="Type">How it is stored, for example <c>Q4_K</c>.</param>
 /// <param name="Shape">Sizes, outermost first.</param>
-/// <param name="Read">Gives the values in the layout on disk, float32; called once, and the writer frees what it gets.</param>
+/// <param name="Read">Gives the values in the layout on disk, outside any dispose scope; called once, and the writer frees what it gets.</param>
 public sealed record GgufEntry(string Name, string Type, long[] Shape, Func<Tensor> Read);
 
 /// <summary>
@@ -132,6 +132,7 @@ public static class GgufWriter
         var type = GgmlType.Named(entry.Type);
         using var scope = NewDisposeScope();
         var values = entry.Read();
+        scope.Attach(values);
         if (type.EncodeBlock is null)
         {
             TensorBytes.ForEachPiece(values.to(type.Torch!.Value).contiguous(), (piece, _) =>

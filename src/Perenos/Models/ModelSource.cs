@@ -87,14 +87,14 @@ public sealed class ModelSource : IDisposable
     {
         if (Tokenizer.OpenFolder(folder) is { } tokenizer)
             return tokenizer;
-        return parts is null
-            ? throw new PerenosException(
-                $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
-                "Take it from the checkpoint's page on the hub; it belongs to the model.")
-            : Tokenizer.FromGguf(parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null,
-                parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
-                parts.BeginningId, parts.EndId, parts.AddBeginning, parts.AddEnd, parts.AddSpacePrefix);
+        return OpenTokenizer(parts ?? throw new PerenosException(
+            $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
+            "Take it from the checkpoint's page on the hub; it belongs to the model."));
     }
+
+    internal static Tokenizer OpenTokenizer(GgufTokenizerParts parts) => Tokenizer.FromGguf(
+        parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null, parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
+        parts.BeginningId, parts.EndId, parts.AddBeginning, parts.AddEnd, parts.AddSpacePrefix);
 
     // A file of its own (transformers 5), a text, or a list of named texts of which "default" counts.
     internal static string? FindTemplate(string folder, JsonObject tokenizerConfig)

@@ -73,33 +73,29 @@ public sealed class Pretrained : IDisposable
         _ => ScalarType.Float32,
     };
 
-    /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => Save(folder, extension: null);
+    /// <summary>Writes a folder that transformers opens: weights, configuration, tokenizer, template.</summary>
+    /// <param name="folder">Where to; an older save is replaced.</param>
+    /// <param name="type">Type of the weights; <see cref="StoredType"/> by default.</param>
+    public void Save(string folder, ScalarType? type = null) => Save(folder, type, extension: null);
 
-    internal void Save(string folder, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
+    internal void Save(string folder, ScalarType? type, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
     {
-        var config = (JsonObject)Model.Config.Json.DeepClone();
-        config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
-        void Write(string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(temporary, name), json.ToJsonString(ModelFiles.Indented));
-
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(type ?? StoredType))));
+        }
+
+        var config = (JsonObject)Model.Config.Json.DeepClone();
+        if (type is not null && type != StoredType)
+        {
+            config.Remove("dtype");
+            config["torch_dtype"] = type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" };
         }
 
         if (extension is not null)
             config["vocab_size"] = extension.Rows;
-        Write("config.json", config);
-        var stops = new JsonArray([.. StopTokens.Select(id => (JsonNode)id)]);
-        var generation = new JsonObject { ["eos_token_id"] = StopTokens.Count == 1 ? StopTokens[0] : stops };
-        if (BeginToken is { } begin)
-            generation["bos_token_id"] = begin;
-        Write("generation_config.json", generation);
-        (extension?.Tokenizer ?? Tokenizer).SaveTo(temporary);
-        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this, extension));
-        if (ChatTemplate is not null)
-            AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
+        ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>
