@@ -27,6 +27,9 @@ internal static class CommandLine
         ConvertCommand.Create(),
         MergeCommand.Create(),
         InspectModelCommand.Create(),
+        SelfTestCommand.Create(),
+        PullCommand.Create(),
+        ImportRecipeCommand.Create(),
         RunsCommand.Create(),
         TokenizerCommand.Create(),
     });

@@ -25,6 +25,7 @@ public sealed class LeakTests
     {
         { "llama", "full" }, { "llama", "lora" }, { "gpt2", "full" }, { "gpt2", "lora" }, { "llama tied", "lora with head" },
         { "bloom", "lora" }, { "gptj", "full" }, { "gpt_neo", "lora" },
+        { "gemma2", "full" }, { "mixtral, balanced", "full" }, { "qwen3_moe", "lora" }, { "phi3 for long texts", "lora" },
     };
 
     public static TheoryData<string> Families => [.. TinyModel.Names.DistinctBy(TinyModel.FamilyOf)];

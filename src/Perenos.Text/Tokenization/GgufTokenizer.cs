@@ -24,11 +24,11 @@ internal static class GgufTokenizer
         ["command-r"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["codeshell"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["exaone"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
-        ["llama-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["dbrx"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
-        ["smaug-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["qwen2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
-        ["stablelm2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
+        ["llama-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["dbrx"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
+        ["smaug-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["qwen2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
+        ["stablelm2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
     };
 
     /// <summary>The names of word patterns that are known, commonest first.</summary>
@@ -65,7 +65,7 @@ internal static class GgufTokenizer
         var added = Enumerable.Range(0, tokens.Count)
             .Where(id => tokens[id].Length > 0 && (IsSpecial(id) || tokenTypes[id] == UserDefinedType))
             .DistinctBy(id => tokens[id])
-            .Select(id => TokenizerSections.Added(id, tokens[id], IsSpecial(id), normalized: false));
+            .Select(id => new AddedToken(id, tokens[id]) { Special = IsSpecial(id) }.ToSection());
         // What a file leaves open: SentencePiece vocabularies begin a text, byte-level ones do not but for Llama 3's.
         bool begins = addsBos ?? (model == "llama" || pre == "llama-bpe");
         object? template = TokenizerSections.Frame(Token(begins ? bosId : null), Token(addsEos == true ? eosId : null));
@@ -103,25 +103,17 @@ internal static class GgufTokenizer
     private static TokenizerSections SentencePiece(IReadOnlyList<string> tokens, IReadOnlyList<int> tokenTypes, object? template, bool addsSpacePrefix)
     {
         int unknown = Enumerable.Range(0, tokens.Count).FirstOrDefault(id => tokenTypes[id] == UnknownType, -1);
-        object blank = new { String = " " }, mark = new { String = "\u2581" };
+        object blank = new { String = " " };
         object[] normalizers = [new { type = "Prepend", prepend = "\u2581" }, new { type = "Replace", pattern = blank, content = "\u2581" }];
-        object[] decoders =
-        [
-            new { type = "Replace", pattern = mark, content = " " }, new { type = "ByteFallback" }, new { type = "Fuse" },
-            new { type = "Strip", content = " ", start = 1, stop = 0 },
-        ];
         return new TokenizerSections
         {
             // The first and the last step concern the blank before the text.
             Normalizer = new { type = "Sequence", normalizers = addsSpacePrefix ? normalizers : normalizers[1..] },
             PostProcessor = template,
-            Decoder = new { type = "Sequence", decoders = addsSpacePrefix ? decoders : decoders[..^1] },
+            Decoder = TokenizerSections.SentencePieceDecoder(stripsBlank: addsSpacePrefix),
             Options = new BpeOptions { UnknownToken = unknown < 0 ? null : tokens[unknown], FuseUnknown = true, ByteFallback = true },
         };
     }
-
-    private static object Split(string pattern) =>
-        new { type = "Split", pattern = new { Regex = pattern }, behavior = "Isolated", invert = false };
 
     private static IEnumerable<(string Left, string Right)> Pairs(IReadOnlyList<string>? merges) =>
         (merges ?? throw new PerenosException("The GGUF file has no tokenizer.ggml.merges.", "Convert the model to GGUF again."))

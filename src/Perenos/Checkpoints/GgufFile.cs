@@ -52,6 +52,7 @@ public sealed class GgufFile : IDisposable
         var opened = new GgufFile(MappedFile.Open(path));
         try
         {
+            Placeholder.Refuse(opened._file);
             opened.ReadDescription();
             return opened;
         }

@@ -69,8 +69,8 @@ public static partial class SafetensorsWriter
         HashSet<string> written = [.. Enumerable.Range(0, shards.Count).Select(NameOf)];
         if (shards.Count > 1)
         {
-            WriteIndex(Path.Combine(folder, SafetensorsFolder.IndexName), shards, NameOf);
-            written.Add(SafetensorsFolder.IndexName);
+            WriteIndex(Path.Combine(folder, ShardedCheckpoint.SafetensorsIndexName), shards, NameOf);
+            written.Add(ShardedCheckpoint.SafetensorsIndexName);
         }
 
         RemoveOthers(folder, written);

@@ -32,6 +32,12 @@ public sealed class ForwardContext
     /// <summary>Cosines and sines of the rotary angles, where the family has them.</summary>
     public RotaryAngles? Rotary { get; set; }
 
+    /// <summary>Those of the layers that see a window, where the family has others for them.</summary>
+    internal RotaryAngles? LocalRotary { get; set; }
+
+    /// <summary>Told what routers choose, where somebody asks.</summary>
+    internal RouterBalance? Balance { get; set; }
+
     /// <summary>Prepares a call on <paramref name="tokens"/> (B, T).</summary>
     /// <param name="tokens">(B, T) int64.</param>
     /// <param name="attentionMask">(B, K) int64 over all tokens including the cached ones, 1 for real tokens and 0 for padding; none where nothing is padded on the left.</param>
@@ -91,6 +97,9 @@ public sealed class ForwardContext
         var hidden = visible.logical_not().to(type).Scale(Hidden); // (T, K)
         return (Mask is null ? hidden : Mask.Plus(hidden)).MoveToOuterDisposeScope();
     }
+
+    /// <summary>The plainly causal mask, (1, 1, T, K), for who computes the scores himself.</summary>
+    internal Tensor CausalMask(ScalarType type) => VisibleFrom(_time, _past, null, Positions.device, type);
 
     private Tensor MinusOne() => Arithmetic.Filled([1], -1, ScalarType.Int64, Positions.device);
 

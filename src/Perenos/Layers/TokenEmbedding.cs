@@ -10,8 +10,12 @@ public sealed class TokenEmbedding
     /// <summary>Takes <c>weight</c> [vocabulary, width]; the vectors are its rows times <paramref name="scale"/>.</summary>
     public TokenEmbedding(WeightScope weights, long vocabulary, long width, double initialSpread = 0.02, double scale = 1)
     {
-        (Path, _scale) = (weights.Path, scale);
+        Path = weights.Path;
         Weight = weights.Take("weight", [vocabulary, width], new Initialization.Normal(initialSpread));
+        // Of the weight's type: in bfloat16, Gemma was trained with a rounded factor (https://github.com/huggingface/transformers/pull/29402).
+        using var rounded = Arithmetic.Filled([1], scale, Weight.dtype);
+        using var wide = rounded.to(ScalarType.Float64);
+        _scale = wide.item<double>();
     }
 
     /// <summary>The layer's name, such as <c>model.embed_tokens</c>.</summary>

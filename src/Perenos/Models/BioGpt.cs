@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a BioGPT.</summary>
-public sealed record BioGptConfig : ModelConfig
+internal sealed record BioGptConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -101,7 +101,7 @@ internal sealed class BioGptLayer : IDecoderLayer
 }
 
 /// <summary>BioGPT (Luo et al. 2022, https://arxiv.org/abs/2210.10341).</summary>
-public sealed class BioGpt : CausalModel
+internal sealed class BioGpt : CausalModel
 {
     // The table's first two rows were fairseq's special positions; position 0 is row 2.
     private const int FirstPosition = 2;

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a BLOOM.</summary>
-public sealed record BloomConfig : ModelConfig
+internal sealed record BloomConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -99,7 +99,7 @@ internal sealed class BloomLayer : IDecoderLayer
 }
 
 /// <summary>BLOOM (Le Scao et al. 2022, https://arxiv.org/abs/2211.05100).</summary>
-public sealed class Bloom : CausalModel
+internal sealed class Bloom : CausalModel
 {
     private readonly float[] _slopes;
     private readonly LayerNormalization _embeddingNorm;

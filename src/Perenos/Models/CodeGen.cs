@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a CodeGen.</summary>
-public sealed record CodeGenConfig : ModelConfig
+internal sealed record CodeGenConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -30,7 +30,7 @@ public sealed record CodeGenConfig : ModelConfig
         int heads = reader.Heads("n_head", width);
         if (heads % CodeGenAttention.Blocks != 0)
             throw reader.Wrong("n_head", $"a multiple of {CodeGenAttention.Blocks}");
-        long rotated = reader.Size("rotary_dim", absent: 64);
+        long rotated = reader.Size("rotary_dim", absent: reader.Json.ContainsKey("rotary_dim") ? null : 64);
         if (rotated > width / heads || rotated % 2 != 0)
             throw reader.Wrong("rotary_dim", $"an even number up to the {width / heads} channels of a head");
         return new CodeGenConfig
@@ -113,7 +113,7 @@ internal sealed class CodeGenLayer : IDecoderLayer
 }
 
 /// <summary>CodeGen (Nijkamp et al. 2022, https://arxiv.org/abs/2203.13474).</summary>
-public sealed class CodeGen : CausalModel
+internal sealed class CodeGen : CausalModel
 {
     private readonly CodeGenConfig _config;
     private readonly CodeGenLayer[] _layers;
@@ -148,7 +148,7 @@ public sealed class CodeGen : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

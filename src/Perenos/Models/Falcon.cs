@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a Falcon.</summary>
-public sealed record FalconConfig : ModelConfig
+internal sealed record FalconConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -80,7 +80,7 @@ public sealed record FalconConfig : ModelConfig
 }
 
 /// <summary>How a Falcon block puts its parts together.</summary>
-public enum FalconBlock
+internal enum FalconBlock
 {
     /// <summary>x + attention(norm₁ x), then x + feed-forward(norm₂ x): Falcon-RW.</summary>
     Sequential,
@@ -167,7 +167,7 @@ internal sealed class FalconLayer : IDecoderLayer
 }
 
 /// <summary>Falcon (Almazrouei et al. 2023, https://arxiv.org/abs/2311.16867).</summary>
-public sealed class Falcon : CausalModel
+internal sealed class Falcon : CausalModel
 {
     private readonly FalconConfig _config;
     private readonly float[] _slopes;
@@ -209,7 +209,7 @@ public sealed class Falcon : CausalModel
         }
         else
         {
-            context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+            context.Rotary = _config.Rotary.At(context.Positions);
         }
 
         return Embedding.Forward(tokens);

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a GPTBigCode.</summary>
-public sealed record GptBigCodeConfig : ModelConfig
+internal sealed record GptBigCodeConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -111,7 +111,7 @@ internal sealed class GptBigCodeLayer : IDecoderLayer
 }
 
 /// <summary>GPTBigCode, the family of SantaCoder (Ben Allal et al. 2023, https://arxiv.org/abs/2301.03988) and StarCoder (Li et al. 2023, https://arxiv.org/abs/2305.06161).</summary>
-public sealed class GptBigCode : CausalModel
+internal sealed class GptBigCode : CausalModel
 {
     private readonly Tensor _positions;
     private readonly GptBigCodeLayer[] _layers;

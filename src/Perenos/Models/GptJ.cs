@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a GPT-J.</summary>
-public sealed record GptJConfig : ModelConfig
+internal sealed record GptJConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -28,7 +28,7 @@ public sealed record GptJConfig : ModelConfig
     {
         long width = reader.Size("n_embd");
         int heads = reader.Heads("n_head", width);
-        long rotated = reader.Size("rotary_dim", absent: 64);
+        long rotated = reader.Size("rotary_dim", absent: reader.Json.ContainsKey("rotary_dim") ? null : 64);
         if (rotated > width / heads || rotated % 2 != 0)
             throw reader.Wrong("rotary_dim", $"an even number up to the {width / heads} channels of a head");
         return new GptJConfig
@@ -109,7 +109,7 @@ internal sealed class GptJLayer : IDecoderLayer
 }
 
 /// <summary>GPT-J (Wang and Komatsuzaki 2021, https://github.com/kingoflolz/mesh-transformer-jax).</summary>
-public sealed class GptJ : CausalModel
+internal sealed class GptJ : CausalModel
 {
     private readonly GptJConfig _config;
     private readonly GptJLayer[] _layers;
@@ -144,7 +144,7 @@ public sealed class GptJ : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a GPT-Neo.</summary>
-public sealed record GptNeoConfig : ModelConfig
+internal sealed record GptNeoConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -134,7 +134,7 @@ internal sealed class GptNeoLayer : IDecoderLayer
 }
 
 /// <summary>GPT-Neo (Black et al. 2021, https://doi.org/10.5281/zenodo.5297715).</summary>
-public sealed class GptNeo : CausalModel
+internal sealed class GptNeo : CausalModel
 {
     private readonly Tensor _positions;
     private readonly GptNeoLayer[] _layers;

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a GPT-NeoX.</summary>
-public sealed record GptNeoXConfig : ModelConfig
+internal sealed record GptNeoXConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -114,7 +114,7 @@ internal sealed class GptNeoXLayer : IDecoderLayer
 }
 
 /// <summary>GPT-NeoX (Black et al. 2022, https://arxiv.org/abs/2204.06745), and Pythia.</summary>
-public sealed class GptNeoX : CausalModel
+internal sealed class GptNeoX : CausalModel
 {
     private readonly GptNeoXConfig _config;
     private readonly GptNeoXLayer[] _layers;
@@ -150,7 +150,7 @@ public sealed class GptNeoX : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

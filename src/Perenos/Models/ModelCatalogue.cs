@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
-using Perenos.Layers;
 using Perenos.Runs;
 using static TorchSharp.torch;
 
@@ -15,16 +14,31 @@ public static class ModelCatalogue
         BioGpt.Family,
         Bloom.Family,
         CodeGen.Family,
+        Cohere.Family,
         Falcon.Family,
+        Gemma.Family,
+        Gemma2.Family,
+        Gemma3.Family,
         Gpt2.Family,
         GptBigCode.Family,
         GptJ.Family,
         GptNeo.Family,
         GptNeoX.Family,
+        Granite.Family,
         Llama.Family,
+        Mistral.Family,
+        Mixtral.Family,
+        Olmo2.Family,
+        Olmoe.Family,
         Opt.Family,
         Phi.Family,
+        Phi3.Family,
+        Qwen2.Family,
+        Qwen3.Family,
+        Qwen3Moe.Family,
+        SmolLm3.Family,
         StableLm.Family,
+        Starcoder2.Family,
     ];
 
     /// <summary>The family of a configuration.</summary>

@@ -32,17 +32,30 @@ internal static class ModelFiles
         if (beginToken is { } begin)
             generation["bos_token_id"] = begin;
         Write(folder, "generation_config.json", generation);
-        tokenizer.Save(Path.Combine(folder, "tokenizer.json"));
+        tokenizer.SaveTo(folder);
         tokenizerConfig = (JsonObject)tokenizerConfig.DeepClone();
         // The template goes into its own file; the class is the one that trusts tokenizer.json.
         tokenizerConfig.Remove("chat_template");
-        tokenizerConfig["tokenizer_class"] ??= "PreTrainedTokenizerFast";
+        tokenizerConfig["tokenizer_class"] ??= tokenizer.Facts().TransformersClass;
         tokenizerConfig["model_max_length"] ??= family.Read(config, location).MaximumLength;
         tokenizerConfig["clean_up_tokenization_spaces"] ??= false;
         tokenizerConfig["eos_token"] ??= tokenizer.TokenOf(stopTokens[0]);
         Write(folder, "tokenizer_config.json", tokenizerConfig);
         if (chatTemplate is not null)
             AtomicFile.WriteText(Path.Combine(folder, "chat_template.jinja"), chatTemplate);
+    }
+
+    /// <summary>A tokenizer's configuration with the tokens of an extension, where it lists tokens at all.</summary>
+    public static JsonObject Extended(JsonObject tokenizerConfig, VocabularyExtension extension)
+    {
+        var config = (JsonObject)tokenizerConfig.DeepClone();
+        if (config["added_tokens_decoder"] is JsonObject decoder)
+        {
+            foreach (var token in extension.Tokens)
+                decoder[$"{token.Id}"] = new JsonObject { ["content"] = token.Content, ["lstrip"] = false, ["normalized"] = false, ["rstrip"] = false, ["single_word"] = extension.AreWholeWords, ["special"] = extension.AreSpecial };
+        }
+
+        return config;
     }
 
     private static void Write(string folder, string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(folder, name), json.ToJsonString(Indented));

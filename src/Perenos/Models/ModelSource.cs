@@ -85,11 +85,9 @@ public sealed class ModelSource : IDisposable
 
     internal static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
     {
-        string path = Path.Combine(folder, "tokenizer.json");
-        if (File.Exists(path))
-            return Tokenizer.Load(path);
-        return OpenTokenizer(parts
-            ?? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model."));
+        return Tokenizer.OpenFolder(folder) ?? OpenTokenizer(parts ?? throw new PerenosException(
+            $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
+            "Take it from the checkpoint's page on the hub; it belongs to the model."));
     }
 
     internal static Tokenizer OpenTokenizer(GgufTokenizerParts parts) => Tokenizer.FromGguf(

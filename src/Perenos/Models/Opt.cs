@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of an OPT.</summary>
-public sealed record OptConfig : ModelConfig
+internal sealed record OptConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -128,7 +128,7 @@ internal sealed class OptLayer : IDecoderLayer
 }
 
 /// <summary>OPT (Zhang et al. 2022, https://arxiv.org/abs/2205.01068).</summary>
-public sealed class Opt : CausalModel
+internal sealed class Opt : CausalModel
 {
     // As in fairseq, row 1 belongs to padding; position 0 is row 2.
     private const int FirstPosition = 2;

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a Phi.</summary>
-public sealed record PhiConfig : ModelConfig
+internal sealed record PhiConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -129,7 +129,7 @@ internal sealed class PhiLayer : IDecoderLayer
 }
 
 /// <summary>Phi-1 to Phi-2 (Gunasekar et al. 2023, https://arxiv.org/abs/2306.11644; Li et al. 2023, https://arxiv.org/abs/2309.05463).</summary>
-public sealed class Phi : CausalModel
+internal sealed class Phi : CausalModel
 {
     private readonly PhiConfig _config;
     private readonly PhiLayer[] _layers;
@@ -161,7 +161,7 @@ public sealed class Phi : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

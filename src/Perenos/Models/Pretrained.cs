@@ -76,22 +76,26 @@ public sealed class Pretrained : IDisposable
     /// <summary>Writes a folder that transformers opens: weights, configuration, tokenizer, template.</summary>
     /// <param name="folder">Where to; an older save is replaced.</param>
     /// <param name="type">Type of the weights; <see cref="StoredType"/> by default.</param>
-    public void Save(string folder, ScalarType? type = null) => AtomicFile.WriteFolder(folder, temporary =>
+    public void Save(string folder, ScalarType? type = null) => Save(folder, extension: null, type);
+
+    internal void Save(string folder, VocabularyExtension? extension, ScalarType? type = null) => AtomicFile.WriteFolder(folder, temporary =>
     {
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(type ?? StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(type ?? StoredType))));
         }
 
         var config = (JsonObject)Model.Config.Json.DeepClone();
+        if (extension is not null)
+            config["vocab_size"] = extension.Rows;
         if (type is not null && type != StoredType)
         {
             config.Remove("dtype");
             config["torch_dtype"] = type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" };
         }
 
-        ModelFiles.Write(temporary, config, Location, Tokenizer, TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
+        ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension is null ? TokenizerConfig : ModelFiles.Extended(TokenizerConfig, extension), StopTokens, BeginToken, ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>
@@ -106,6 +110,19 @@ public sealed class Pretrained : IDisposable
         var node = TokenizerConfig[key];
         string? token = node is JsonObject section ? section["content"]?.ToString() : node?.ToString();
         return token is null ? null : Tokenizer.IdOf(token);
+    }
+
+    /// <summary>The tokenizer alone: of a folder, a tokenizer.json, a GGUF file, or <see cref="BaseName"/>.</summary>
+    /// <exception cref="PerenosException">There is none, or it is malformed.</exception>
+    public static Tokenizer OpenTokenizer(string location)
+    {
+        location = Resolve(location);
+        if (Directory.Exists(location))
+            return ModelSource.OpenTokenizer(location, null);
+        if (!location.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+            return Tokenizer.Load(location);
+        using var file = GgufFile.Open(location);
+        return ModelSource.OpenTokenizer(GgufTokenizerParts.From(file) ?? throw new PerenosException($"{location} carries no tokenizer.", "Take the tokenizer.json of the model."));
     }
 
     private static void RefuseMisfit(string location, CausalModel model, Tokenizer tokenizer)

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace Perenos.Models;
 
 /// <summary>Sizes and kinds of a StableLM.</summary>
-public sealed record StableLmConfig : ModelConfig
+internal sealed record StableLmConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
     public required int Heads { get; init; }
@@ -127,42 +127,19 @@ internal sealed class StableLmAttention
     }
 }
 
-/// <summary>Gated feed-forward part: down(act(gate x) · up x).</summary>
-internal sealed class StableLmFeedForward
-{
-    private readonly Projection _gate;
-    private readonly Projection _up;
-    private readonly Projection _down;
-    private readonly Func<Tensor, Tensor, Tensor> _gated;
-
-    public StableLmFeedForward(StableLmConfig config, WeightScope weights)
-    {
-        _gated = Activation.Gated(config.ActivationName, "config.json");
-        Projection Project(string name, long inputs, long outputs) => new(weights[name], inputs, outputs, hasBias: false, initialSpread: config.InitialSpread);
-        _gate = Project("gate_proj", config.Width, config.InnerWidth);
-        _up = Project("up_proj", config.Width, config.InnerWidth);
-        _down = Project("down_proj", config.InnerWidth, config.Width);
-    }
-
-    public Tensor Forward(Tensor input)
-    {
-        using var scope = NewDisposeScope();
-        return _down.Forward(_gated(_gate.Forward(input), _up.Forward(input))).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>A block: x + attention(norm x), then x + feed-forward(norm x); or both at once from one norm.</summary>
 internal sealed class StableLmLayer : IDecoderLayer
 {
     private readonly StableLmAttention _attention;
-    private readonly StableLmFeedForward _feedForward;
+    private readonly GatedFeedForward _feedForward;
     private readonly LayerNormalization _attentionNorm;
     private readonly LayerNormalization? _feedForwardNorm;
 
     public StableLmLayer(StableLmConfig config, WeightScope weights, int index)
     {
         _attention = new StableLmAttention(config, weights["self_attn"], index);
-        _feedForward = new StableLmFeedForward(config, weights["mlp"]);
+        _feedForward = new GatedFeedForward(
+            weights["mlp"], config.Width, config.InnerWidth, Activation.Gated(config.ActivationName, "config.json"), hasBias: false, config.InitialSpread);
         _attentionNorm = new LayerNormalization(weights["input_layernorm"], config.Width, config.NormEpsilon);
         _feedForwardNorm = config.IsParallel ? null : new LayerNormalization(weights["post_attention_layernorm"], config.Width, config.NormEpsilon);
     }
@@ -177,7 +154,7 @@ internal sealed class StableLmLayer : IDecoderLayer
 }
 
 /// <summary>StableLM (Bellagente et al. 2024, https://arxiv.org/abs/2402.17834).</summary>
-public sealed class StableLm : CausalModel
+internal sealed class StableLm : CausalModel
 {
     private readonly StableLmConfig _config;
     private readonly StableLmLayer[] _layers;
@@ -209,7 +186,7 @@ public sealed class StableLm : CausalModel
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
-        context.Rotary = _config.Rotary.At(context.Positions, (context.Cache?.Length ?? 0) + tokens.shape[1]);
+        context.Rotary = _config.Rotary.At(context.Positions);
         return Embedding.Forward(tokens);
     }
 

@@ -1,4 +1,5 @@
 using Perenos.Adapters;
+using Perenos.Hub;
 using Perenos.Kernels;
 using Perenos.Models;
 using Perenos.Runs;
@@ -58,7 +59,7 @@ public sealed class PreparedRun : IDisposable
         config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
         var pretrained = config.Start switch
         {
-            PretrainedStart start => Pretrained.Open(start.Model, compute.Type),
+            PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type),
             RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };

@@ -147,7 +147,7 @@ internal static class RunReport
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
-                new Fact("computes in", $"{run.Compute.Type}: {run.Compute.Reason}"),
+                new Fact("computes in", run.Compute.Reason),
                 new Fact("seed", $"{run.Config.Seed}"),
             ],
         };
@@ -163,8 +163,7 @@ internal static class RunReport
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
                 first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
                 first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
-            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples. " +
-                string.Join("; ", after.Where(score => score.Signature is not null).Select(score => $"{score.Name}: {score.Signature}")),
+            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
 
