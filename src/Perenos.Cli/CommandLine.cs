@@ -24,14 +24,14 @@ internal static class CommandLine
         PretrainCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
-        ConvertCommand.Create(),
-        MergeCommand.Create(),
+        RunsCommand.Create(),
         InspectModelCommand.Create(),
         SelfTestCommand.Create(),
+        ConvertCommand.Create(),
+        MergeCommand.Create(),
         PullCommand.Create(),
-        ImportRecipeCommand.Create(),
-        RunsCommand.Create(),
         TokenizerCommand.Create(),
+        ImportRecipeCommand.Create(),
     });
 
     private static Command Complete(Command root)

@@ -1,5 +1,4 @@
 using System.Net;
-using Perenos.Runs;
 
 namespace Perenos.Hub;
 

@@ -1,4 +1,3 @@
-using System.Net;
 using Perenos.Runs;
 
 namespace Perenos.Hub;

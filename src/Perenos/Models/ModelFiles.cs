@@ -45,18 +45,5 @@ internal static class ModelFiles
             AtomicFile.WriteText(Path.Combine(folder, "chat_template.jinja"), chatTemplate);
     }
 
-    /// <summary>A tokenizer's configuration with the tokens of an extension, where it lists tokens at all.</summary>
-    public static JsonObject Extended(JsonObject tokenizerConfig, VocabularyExtension extension)
-    {
-        var config = (JsonObject)tokenizerConfig.DeepClone();
-        if (config["added_tokens_decoder"] is JsonObject decoder)
-        {
-            foreach (var token in extension.Tokens)
-                decoder[$"{token.Id}"] = new JsonObject { ["content"] = token.Content, ["lstrip"] = false, ["normalized"] = false, ["rstrip"] = false, ["single_word"] = extension.AreWholeWords, ["special"] = extension.AreSpecial };
-        }
-
-        return config;
-    }
-
     private static void Write(string folder, string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(folder, name), json.ToJsonString(Indented));
 }

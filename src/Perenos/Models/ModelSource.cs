@@ -85,7 +85,9 @@ public sealed class ModelSource : IDisposable
 
     internal static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
     {
-        return Tokenizer.OpenFolder(folder) ?? OpenTokenizer(parts ?? throw new PerenosException(
+        if (Tokenizer.OpenFolder(folder) is { } tokenizer)
+            return tokenizer;
+        return OpenTokenizer(parts ?? throw new PerenosException(
             $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
             "Take it from the checkpoint's page on the hub; it belongs to the model."));
     }

@@ -76,9 +76,9 @@ public sealed class Pretrained : IDisposable
     /// <summary>Writes a folder that transformers opens: weights, configuration, tokenizer, template.</summary>
     /// <param name="folder">Where to; an older save is replaced.</param>
     /// <param name="type">Type of the weights; <see cref="StoredType"/> by default.</param>
-    public void Save(string folder, ScalarType? type = null) => Save(folder, extension: null, type);
+    public void Save(string folder, ScalarType? type = null) => Save(folder, type, extension: null);
 
-    internal void Save(string folder, VocabularyExtension? extension, ScalarType? type = null) => AtomicFile.WriteFolder(folder, temporary =>
+    internal void Save(string folder, ScalarType? type, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
     {
         using (var scope = NewDisposeScope())
         {
@@ -87,15 +87,15 @@ public sealed class Pretrained : IDisposable
         }
 
         var config = (JsonObject)Model.Config.Json.DeepClone();
-        if (extension is not null)
-            config["vocab_size"] = extension.Rows;
         if (type is not null && type != StoredType)
         {
             config.Remove("dtype");
             config["torch_dtype"] = type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" };
         }
 
-        ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension is null ? TokenizerConfig : ModelFiles.Extended(TokenizerConfig, extension), StopTokens, BeginToken, ChatTemplate);
+        if (extension is not null)
+            config["vocab_size"] = extension.Rows;
+        ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Perenos.Runs;
 using Perenos.Text.Tokenization;
 using static TorchSharp.torch;
@@ -48,6 +49,19 @@ public sealed class VocabularyExtension
     /// <summary>Rows of the embeddings afterwards; as before where the model has rows to spare.</summary>
     public long Rows { get; }
 
+    /// <summary>A <c>tokenizer_config.json</c> that lists the new tokens too, where it lists any.</summary>
+    internal JsonObject Describe(JsonObject tokenizerConfig)
+    {
+        var config = (JsonObject)tokenizerConfig.DeepClone();
+        if (config["added_tokens_decoder"] is JsonObject decoder)
+        {
+            foreach (var token in Tokens)
+                decoder[$"{token.Id}"] = new JsonObject { ["content"] = token.Content, ["lstrip"] = false, ["normalized"] = false, ["rstrip"] = false, ["single_word"] = AreWholeWords, ["special"] = AreSpecial };
+        }
+
+        return config;
+    }
+
     /// <summary>The first values of the new tokens' rows: (V, …) -> (N, …), the mean over each token's pieces.</summary>
     public Tensor NewRows(Tensor table)
     {
@@ -60,7 +74,7 @@ public sealed class VocabularyExtension
     }
 
     /// <summary>Writes the model with the new tokens as a folder that transformers opens.</summary>
-    public void Save(string folder) => _pretrained.Save(folder, this);
+    public void Save(string folder) => _pretrained.Save(folder, type: null, this);
 
     /// <summary>A weight as it is saved: with more rows where it has one for each token.</summary>
     internal Tensor Grown(Tensor weight)
