@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
-using Perenos.Adapters;
-using Perenos.Checkpoints;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -15,7 +14,7 @@ internal static class ConvertCommand
 
     public static Command Create()
     {
-        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, or \"base\"." };
+        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\"." };
         var to = new Option<string>("--to") { Description = "gguf or safetensors.", Required = true, HelpName = "form" };
         var type = new Option<string?>("--type")
         {
@@ -32,12 +31,13 @@ internal static class ConvertCommand
             "perenos convert ./model --to gguf --adapter runs/NAME/adapter --output adapter.gguf",
             "perenos convert ./model --to safetensors --adapter adapter.gguf --output ./adapter")
         { model, to, type, output, adapter, shard, json };
+        var hub = new HubOptions(command);
         command.SetAction(parsed =>
         {
             string form = parsed.GetValue(to)!;
             if (form is not ("gguf" or "safetensors"))
                 throw new PerenosException($"--to {form} is no form that can be written.", "Use gguf or safetensors.");
-            using var source = ModelSource.Open(Pretrained.Resolve(parsed.GetValue(model)!));
+            using var source = ModelSource.Open(Pretrained.Resolve(hub.Path(parsed, parsed.GetValue(model)!, HubKind.Model)));
             var progress = new ProgressLine();
             var written = (form, parsed.GetValue(adapter)) switch
             {
@@ -63,7 +63,8 @@ internal static class ConvertCommand
 
     private static string Name(string path)
     {
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        // A folder of the hub's cache is named after a commit.
+        string name = HubCache.Origin(path) is { } origin ? (origin.Path ?? origin.Repository).Split('/')[^1] : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
         return Path.GetExtension(name) is ".gguf" or ".safetensors" or ".bin" ? Path.GetFileNameWithoutExtension(name) : name;
     }
 
