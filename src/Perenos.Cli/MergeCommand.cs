@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -14,7 +15,7 @@ internal static class MergeCommand
 
     public static Command Create()
     {
-        var model = new Option<string>("--model") { Description = "The base: folder in Hugging Face's layout, a GGUF file, or \"base\".", Required = true, HelpName = "path" };
+        var model = new Option<string>("--model") { Description = "The base: folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", Required = true, HelpName = "path" };
         var adapter = new Option<string>("--adapter") { Description = "PEFT folder, such as runs/NAME/adapter.", Required = true, HelpName = "folder" };
         var output = new Option<string>("--output") { Description = "New folder for the merged model.", Required = true, HelpName = "folder" };
         var type = new Option<string?>("--type") { Description = "f32, f16 or bf16 (default: as the base's config.json says).", HelpName = "name" };
@@ -23,9 +24,10 @@ internal static class MergeCommand
             "perenos merge --model base --adapter runs/NAME/adapter --output ./merged",
             "perenos merge --model ./SmolLM2-135M-Instruct --adapter ./adapter --output ./merged --type f32")
         { model, adapter, output, type, json };
+        var hub = new HubOptions(command);
         command.SetAction(parsed =>
         {
-            var merged = MergeAdapters.Run(Pretrained.Resolve(parsed.GetValue(model)!), parsed.GetValue(adapter)!, parsed.GetValue(output)!, TypeNamed(parsed.GetValue(type)));
+            var merged = MergeAdapters.Run(hub.Path(parsed, Pretrained.Resolve(parsed.GetValue(model)!), HubKind.Model), parsed.GetValue(adapter)!, parsed.GetValue(output)!, TypeNamed(parsed.GetValue(type)));
             if (parsed.GetValue(json))
             {
                 Console.WriteLine(JsonSerializer.Serialize(merged, JsonOptions));
