@@ -37,14 +37,15 @@ internal static class ConvertCommand
             string form = parsed.GetValue(to)!;
             if (form is not ("gguf" or "safetensors"))
                 throw new PerenosException($"--to {form} is no form that can be written.", "Use gguf or safetensors.");
-            using var source = ModelSource.Open(Pretrained.Resolve(hub.Path(parsed, parsed.GetValue(model)!, HubKind.Model)));
+            string given = parsed.GetValue(model)!;
+            using var source = ModelSource.Open(hub.Path(parsed, Pretrained.Resolve(given), HubKind.Model));
             var progress = new ProgressLine();
             var written = (form, parsed.GetValue(adapter)) switch
             {
                 ("gguf", { } peft) => ConvertAdapter.ToGguf(source, peft, parsed.GetValue(output) ?? Name(peft) + ".gguf", parsed.GetValue(type) ?? "f32"),
                 (_, { } gguf) => ConvertAdapter.ToPeft(source, gguf, parsed.GetValue(output) ?? Name(gguf) + "-peft"),
-                ("gguf", _) => ToGguf(source, parsed.GetValue(output), parsed.GetValue(type) ?? "f16", progress),
-                _ => ExportToFolder.Run(source, parsed.GetValue(output) ?? Name(source.Location) + "-safetensors", parsed.GetValue(type)?.ToLowerInvariant(),
+                ("gguf", _) => ToGguf(source, parsed.GetValue(output), parsed.GetValue(type) ?? "f16", Name(given), progress),
+                _ => ExportToFolder.Run(source, parsed.GetValue(output) ?? Name(given) + "-safetensors", parsed.GetValue(type)?.ToLowerInvariant(),
                     ShardBytes(parsed.GetValue(shard)), progress.Show),
             };
             progress.Clear();
@@ -54,8 +55,8 @@ internal static class ConvertCommand
         return command;
     }
 
-    private static Conversion ToGguf(ModelSource source, string? output, string type, ProgressLine progress) =>
-        ExportToGguf.Run(source, output ?? $"{Name(source.Location)}-{type.ToUpperInvariant()}.gguf", type, progress.Show);
+    private static Conversion ToGguf(ModelSource source, string? output, string type, string name, ProgressLine progress) =>
+        ExportToGguf.Run(source, output ?? $"{name}-{type.ToUpperInvariant()}.gguf", type, progress.Show);
 
     private static long ShardBytes(double gigabytes) => gigabytes is > 0 and < 1e9
         ? Math.Max(1, (long)(gigabytes * 1e9))

@@ -29,7 +29,7 @@ internal static class InspectModelCommand
         {
             if (parsed.GetValue(batch) < 1 || parsed.GetValue(length) is < 1)
                 throw new PerenosException("--batch and --length count from 1.", "Leave them away for one sequence of the model's context.");
-            var report = InspectModel.Run(Pretrained.Resolve(hub.Path(parsed, parsed.GetValue(model)!, HubKind.Model)), parsed.GetValue(batch), parsed.GetValue(length));
+            var report = InspectModel.Run(hub.Path(parsed, Pretrained.Resolve(parsed.GetValue(model)!), HubKind.Model), parsed.GetValue(batch), parsed.GetValue(length));
             if (parsed.GetValue(json))
                 Console.WriteLine(JsonSerializer.Serialize(report, JsonOptions));
             else
