@@ -26,7 +26,8 @@ internal sealed class ModelOptions
     public (Pretrained Pretrained, Lora? Adapter) Open(ParseResult parsed, string model, string? adapter)
     {
         adapter = parsed.GetValue(_adapter) ?? adapter;
-        var pretrained = Pretrained.Open(model, ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
+        var type = ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type;
+        var pretrained = OpeningDisplay.Follow(progress => Pretrained.Open(model, type, progress));
         try
         {
             return (pretrained, adapter is null ? null : PeftFolder.Open(adapter, pretrained.Model.Parts));

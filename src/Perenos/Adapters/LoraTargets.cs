@@ -8,7 +8,7 @@ namespace Perenos.Adapters;
 /// <summary>Which layers a LoRA reaches, by PEFT's rules for names.</summary>
 public static class LoraTargets
 {
-    private static readonly TimeSpan RegexLimit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan RegexLimit = TimeSpan.FromMilliseconds(200);
 
     /// <summary>The layers that the settings name, each with its rank and scale.</summary>
     /// <exception cref="PerenosException">Nothing matches, or a name matches no layer.</exception>

@@ -92,16 +92,7 @@ public static class PeftFolder
         string path = Path.Combine(folder, ConfigName);
         if (!File.Exists(path))
             throw new PerenosException($"{folder} holds no {ConfigName}.", "Give the folder that training wrote: runs/NAME/adapter.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) is JsonObject json
-                ? new PeftLoraConfig(json, path)
-                : throw new JsonException("not an object");
-        }
-        catch (JsonException problem)
-        {
-            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Copy the adapter's folder again.", problem);
-        }
+        return new PeftLoraConfig(JsonFile.ReadObject(path, "Copy the adapter's folder again."), path);
     }
 
     // The ends of names where they mean exactly these layers, whole names otherwise.

@@ -30,7 +30,7 @@ internal sealed class PeftLoraConfig(JsonObject json, string location)
         ["bias"] = node => node is null || node.GetValueKind() == JsonValueKind.String && node.GetValue<string>() == "none",
     };
 
-    public double Dropout => Number("lora_dropout") ?? 0;
+    public double Dropout => Number(json["lora_dropout"], "lora_dropout") ?? 0;
 
     public string? Base => json["base_model_name_or_path"]?.ToString();
 
@@ -94,7 +94,7 @@ internal sealed class PeftLoraConfig(JsonObject json, string location)
         int rank = Whole(Pattern("rank_pattern", projection.Path) ?? json["r"], "r");
         if (rank < 1 || rank > 1 << 16)
             throw new PerenosException($"{location}: the rank {rank} of {projection.Path} is not a rank.", "Take adapter_config.json as PEFT wrote it.");
-        double alpha = Pattern("alpha_pattern", projection.Path)?.GetValue<double>() ?? Number("lora_alpha") ?? 8;
+        double alpha = Number(Pattern("alpha_pattern", projection.Path), "alpha_pattern") ?? Number(json["lora_alpha"], "lora_alpha") ?? 8;
         return new LoraPlacement(projection, rank, IsOff(json["use_rslora"]) ? alpha / rank : alpha / Math.Sqrt(rank));
     }
 
@@ -106,7 +106,7 @@ internal sealed class PeftLoraConfig(JsonObject json, string location)
     private static bool Matches(JsonNode? entries, string path) => entries switch
     {
         null => false,
-        JsonArray array => array.Any(entry => LoraTargets.MatchesName(path, entry!.ToString())),
+        JsonArray array => array.Any(entry => entry is not null && LoraTargets.MatchesName(path, entry.ToString())),
         _ => LoraTargets.MatchesWhole(path, entries.ToString()),
     };
 
@@ -118,7 +118,7 @@ internal sealed class PeftLoraConfig(JsonObject json, string location)
         _ => node.GetValueKind() == JsonValueKind.False,
     };
 
-    private double? Number(string key) => json[key] switch
+    private double? Number(JsonNode? node, string key) => node switch
     {
         null => null,
         JsonValue value when value.GetValueKind() == JsonValueKind.Number => value.GetValue<double>(),

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Runs;
@@ -12,9 +11,6 @@ public sealed class Pretrained : IDisposable
 {
     /// <summary>The name under which the embedded base model is asked for.</summary>
     public const string BaseName = "base";
-
-    // A configuration of a few kilobytes; templates and vocabularies of tokenizer_config.json make it larger.
-    private const long MostConfigBytes = 64 << 20;
 
     private Pretrained(string location, CausalModel model, Tokenizer tokenizer, IReadOnlyList<int> stops, string? template, JsonObject tokenizerConfig)
         => (Location, Model, Tokenizer, StopTokens, ChatTemplate, TokenizerConfig) = (location, model, tokenizer, stops, template, tokenizerConfig);
@@ -41,8 +37,11 @@ public sealed class Pretrained : IDisposable
     public int? BeginToken => TokenNamed("bos_token");
 
     /// <summary>Opens a folder in Hugging Face's layout, a GGUF file (alone or with such files beside it), or <see cref="BaseName"/>.</summary>
+    /// <param name="location">The folder, the file or the name.</param>
+    /// <param name="type">Type in which the weights are held.</param>
+    /// <param name="progress">Told after each tensor; large models take their time.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
-    public static Pretrained Open(string location, ScalarType type)
+    public static Pretrained Open(string location, ScalarType type, IProgress<OpenProgress>? progress = null)
     {
         location = Resolve(location);
         using var tensors = CheckpointFolder.OpenWeights(location);
@@ -54,7 +53,7 @@ public sealed class Pretrained : IDisposable
         var tokenizer = OpenTokenizer(folder, parts);
         var tokenizerConfig = ReadJson(folder, "tokenizer_config.json") ?? [];
         var stops = Models.StopTokens.Find(ReadJson(folder, "generation_config.json"), config, tokenizerConfig, tokenizer, location);
-        var model = ModelCatalogue.Load(config, Path.Combine(folder, "config.json"), tensors, type);
+        var model = ModelCatalogue.Load(config, Path.Combine(folder, "config.json"), progress is null ? tensors : new WatchedTensors(tensors, progress), type);
         RefuseMisfit(location, model, tokenizer);
         return new Pretrained(location, model, tokenizer, stops, FindTemplate(folder, tokenizerConfig) ?? parts?.ChatTemplate, tokenizerConfig);
     }
@@ -163,17 +162,6 @@ public sealed class Pretrained : IDisposable
     private static JsonObject? ReadJson(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        if (!File.Exists(path))
-            return null;
-        if (new FileInfo(path).Length > MostConfigBytes)
-            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");
-        }
-        catch (Exception problem) when (problem is JsonException or ArgumentException)
-        {
-            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Take it from the checkpoint again.", problem);
-        }
+        return File.Exists(path) ? JsonFile.ReadObject(path, "Take it from the checkpoint again.") : null;
     }
 }
