@@ -8,12 +8,13 @@ return args switch
     ["memory-flat", .. var rest] => MemoryFlat.Run(new Options(rest)),
     ["optimizer", .. var rest] => OptimizerStep.Run(new Options(rest)),
     ["open-model", .. var rest] => OpenModel.Run(new Options(rest)),
+    ["tokenizer", .. var rest] => TokenizerThroughput.Run(new Options(rest)),
     ["start-up", .. var rest] => StartUp.Run(new Options(rest)),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | open-model | start-up [--option value …]; see benchmarks/README.md.");
+    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | open-model | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
     return 2;
 }

@@ -19,12 +19,14 @@ internal sealed class RecipeOptions
         command.Add(_recipe);
         if (isPretrained)
         {
-            Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
-            Text(command, "--method", "method.kind", "lora or full.");
-            Number<int>(command, "--rank", "method.rank", "LoRA: rank of the update.");
-            Number<double>(command, "--alpha", "method.alpha", "LoRA: the update counts alpha / rank times.");
-            Number<double>(command, "--dropout", "method.dropout", "LoRA: dropout of the update's inputs.");
-            Texts(command, "--targets", "method.targets", "LoRA: ends of layer names, all-linear, or re: and an expression.");
+            Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
+            Text(command, "--method", "method.kind", "lora, dora, ia3, prompt, prefix, p-tuning, norm, bias or full.");
+            Number<int>(command, "--rank", "method.rank", "LoRA, DoRA: rank of the update.");
+            Number<double>(command, "--alpha", "method.alpha", "LoRA, DoRA: the update counts alpha / rank times.");
+            Number<double>(command, "--dropout", "method.dropout", "LoRA, DoRA: dropout of the update's inputs.");
+            Texts(command, "--targets", "method.targets", "LoRA, DoRA: ends of layer names, all-linear, or re: and an expression.");
+            Number<int>(command, "--virtual-tokens", "method.virtual_tokens", "Prompt, prefix, p-tuning: number of virtual tokens.");
+            Text(command, "--start-text", "method.text", "Prompt, prefix: text that the virtual tokens start from.");
         }
         else
         {
@@ -32,7 +34,7 @@ internal sealed class RecipeOptions
             Text(command, "--tokenizer", "start.tokenizer", "A tokenizer.json, a folder that holds one, or \"base\".", tree => Section(tree, "start")["kind"] = "random");
         }
 
-        Text(command, "--data", "data.path", "jsonl, json, csv, tsv, txt; a folder with train.jsonl; or the stem of aligned files.");
+        Text(command, "--data", "data.path", "jsonl, json, csv, tsv, parquet, txt; a folder with train.jsonl; the stem of aligned files; or a data set on the hub (owner/name).");
         Template(command, "--prompt", "data.prompt", "Template of the prompt, such as \"Translate to French: {en}\".");
         Template(command, "--completion", "data.completion", "Template of the completion, such as \"{fr}\".");
         Template(command, "--text", "data.text", "Template of plain text.");

@@ -13,6 +13,7 @@ internal static class TuneCommand
         var command = new ExampledCommand("tune", "Adapt a pretrained model to a corpus, judge it before and after, and write a report.",
             "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\"",
             "perenos tune --model ./SmolLM2-135M-Instruct --data bulletins.jsonl --prompt \"Translate to French: {en}\" --completion \"{fr}\" --method lora",
+            "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\" --method prefix --virtual-tokens 20",
             "perenos tune recipe.yaml --epochs 5 --dry-run",
             "perenos tune --resume runs/NAME");
         AddTo(command, isPretrained: true, "tune");
@@ -23,6 +24,7 @@ internal static class TuneCommand
     public static void AddTo(Command command, bool isPretrained, string recipeName)
     {
         var recipe = new RecipeOptions(command, isPretrained);
+        var hub = new HubOptions(command);
         var resume = new Option<string?>("--resume") { Description = "Go on with an interrupted run: its folder or name.", HelpName = "run" };
         var dryRun = new Option<bool>("--dry-run") { Description = "Show the plan (tokens, steps, memory, time) and one example, and stop." };
         var runs = new Option<string>("--runs") { Description = "Folder of runs.", DefaultValueFactory = _ => RunFolder.DefaultRoot, HelpName = "folder" };
@@ -39,10 +41,11 @@ internal static class TuneCommand
 
             var config = recipe.Read(parsed);
             RefuseWrongStart(config, isPretrained);
+            string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture, data = config.Data.Path;
+            config = hub.Pin(parsed, config);
             if (parsed.GetValue(dryRun))
                 return DryRun(config);
-            string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture;
-            using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, config.Data.Path, TimeProvider.System);
+            using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, data, TimeProvider.System);
             return RunDisplay.Show(fresh, (listener, stop) => FineTune.Run(config, fresh, listener, stop));
         });
     }

@@ -17,10 +17,14 @@ public static class JsonFile
     {
         try
         {
-            if (new FileInfo(path).Length > MostBytes)
+            // Through links, as the hub's cache has them; FileInfo would give the link's own length.
+            using var file = File.OpenHandle(path);
+            if (RandomAccess.GetLength(file) > MostBytes)
                 throw new PerenosException($"{path} is larger than {MostBytes >> 20} MB.", hint);
-            byte[] bytes = File.ReadAllBytes(path);
-            ReadOnlySpan<byte> json = bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsSpan(3) : bytes;
+            byte[] bytes = new byte[RandomAccess.GetLength(file)];
+            var json = new ReadOnlySpan<byte>(bytes, 0, RandomAccess.Read(file, bytes, 0));
+            if (json.StartsWith("\uFEFF"u8))
+                json = json[3..];
             CheckStrings(json);
             return JsonNode.Parse(json, documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("not an object");
         }

@@ -13,7 +13,7 @@ public sealed record FuzzTarget(string Name, IReadOnlyList<byte[]> Seeds, Func<b
     public static IReadOnlyList<FuzzTarget> All { get; } =
     [
         SafetensorsTarget.Create(), ShardIndexTarget.Create(), TorchTarget.Create(), GgufTarget.Create(), TokenizerTarget.Create(), TemplateTarget.Create(),
-        AdapterTarget.Create(), .. RecordsTargets.Create(),
+        .. SentencePieceTargets.Create(), ModelConfigTarget.Create(), AdapterTarget.Create(), ParquetTarget.Create(), .. RecordsTargets.Create(),
     ];
 }
 

@@ -12,6 +12,7 @@ public sealed partial class ArchitectureTests
     private static readonly Dictionary<string, string[]> Folders = new()
     {
         ["Checkpoints"] = [],
+        ["Hub"] = [],
         ["Kernels"] = [],
         ["Reports"] = [],
         ["Layers"] = ["Kernels"],
@@ -21,7 +22,7 @@ public sealed partial class ArchitectureTests
         ["Training"] = ["Models", "Layers", "Kernels", "Checkpoints"],
         // Training has the loss of a batch, which evaluation measures too.
         ["Evaluation"] = ["Models", "Generation", "Training"],
-        ["Recipes"] = ["Checkpoints", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Evaluation"],
+        ["Recipes"] = ["Checkpoints", "Hub", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Evaluation"],
     };
 
     private static readonly Dictionary<string, string[]> Projects = new()

@@ -24,7 +24,11 @@ public sealed class LeakTests
     public static TheoryData<string, string> Trainings => new()
     {
         { "llama", "full" }, { "llama", "lora" }, { "gpt2", "full" }, { "gpt2", "lora" }, { "llama tied", "lora with head" },
+        { "bloom", "lora" }, { "gptj", "full" }, { "gpt_neo", "lora" },
+        { "gemma2", "full" }, { "mixtral, balanced", "full" }, { "qwen3_moe", "lora" }, { "phi3 for long texts", "lora" },
     };
+
+    public static TheoryData<string> Families => [.. TinyModel.Names.DistinctBy(TinyModel.FamilyOf)];
 
     [Theory]
     [MemberData(nameof(Trainings))]
@@ -46,6 +50,20 @@ public sealed class LeakTests
             generator.Generate([TinyModel.Tokens(3, (ulong)step), TinyModel.Tokens(5, (ulong)step)], cancellation: TestContext.Current.CancellationToken);
             // A reader that turns away early.
             _ = generator.Stream(TinyModel.Tokens(2, (ulong)step)).Take(2).ToList();
+        });
+    }
+
+    [Theory]
+    [MemberData(nameof(Families))]
+    public void A_forward_call_of_any_family_keeps_no_tensor(string name)
+    {
+        using var model = TinyModel.Start(name);
+        using var tokens = tensor(TinyModel.Tokens(12, seed: 1).Select(id => (long)id).ToArray(), [2, 6]);
+        using var mask = tensor(new long[] { 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1 }, [2, 6]);
+        AssertNothingIsKept(20, _ =>
+        {
+            model.Hidden(tokens).Dispose();
+            model.Hidden(tokens, mask).Dispose();
         });
     }
 
@@ -72,9 +90,9 @@ public sealed class LeakTests
         AssertNothingIsKept(30, _ =>
         {
             using var opened = Pretrained.Open(work.PathOf("model"), ScalarType.BFloat16);
-            using (var lora = Lora.Start(LoraTargets.Choose(opened.Model.Parts, settings), dropout: 0, seed: 1))
+            using (var lora = Lora.Start(opened.Model.Parts, settings, seed: 1))
             {
-                PeftFolder.Save(work.PathOf("adapter"), lora, opened.Model.Parts, settings, "model");
+                PeftFolder.Save(work.PathOf("adapter"), lora, "model");
             }
 
             using (var lora = PeftFolder.Open(work.PathOf("adapter"), opened.Model.Parts))
@@ -138,14 +156,14 @@ public sealed class LeakTests
     private sealed class Loop : IDisposable
     {
         private readonly CausalModel _model;
-        private readonly Lora? _lora;
+        private readonly Adapter? _lora;
         private readonly Trainer _trainer;
 
         public Loop(string name, string method)
         {
             _model = TinyModel.Start(name);
             var settings = new LoraConfig { Rank = 2, Dropout = 0.1, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-            _lora = method == "full" ? null : Lora.Start(LoraTargets.Choose(_model.Parts, settings), settings.Dropout, seed: 1);
+            _lora = method == "full" ? null : Lora.Start(_model.Parts, settings, seed: 1);
             var trainables = (_lora?.Weights ?? _model.Parts.Weights).Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;

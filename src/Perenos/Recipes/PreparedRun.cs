@@ -1,5 +1,7 @@
 using Perenos.Adapters;
+using Perenos.Hub;
 using Perenos.Kernels;
+using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -12,9 +14,9 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, Lora? lora, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
-        (Config, Compute, Pretrained, Renderer, Data, Lora, Trainables) = (config, compute, pretrained, renderer, data, lora, trainables);
+        (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
         Order = new BatchOrder(data.Train, config.Training, config.Seed);
     }
 
@@ -34,7 +36,7 @@ public sealed class PreparedRun : IDisposable
     public RunData Data { get; }
 
     /// <summary>The attached adapter, where the method is one.</summary>
-    public Lora? Lora { get; }
+    public Adapter? Adapter { get; }
 
     /// <summary>What learns.</summary>
     public IReadOnlyList<Trainable> Trainables { get; }
@@ -46,7 +48,7 @@ public sealed class PreparedRun : IDisposable
     public long TrainableParameters => Trainables.Sum(trainable => trainable.Tensor.numel());
 
     /// <summary>All numbers of the model and its adapter.</summary>
-    public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Lora is null ? 0 : TrainableParameters);
+    public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Adapter is null ? 0 : TrainableParameters);
 
     /// <summary>Loads what a configuration names.</summary>
     /// <param name="config">The configuration.</param>
@@ -60,24 +62,24 @@ public sealed class PreparedRun : IDisposable
         config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
         var pretrained = config.Start switch
         {
-            PretrainedStart start => Pretrained.Open(start.Model, compute.Type, opening),
+            PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type, opening),
             RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };
         try
         {
             var renderer = Rendering.For(pretrained, config.Data.Template);
-            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength);
+            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength - config.Method.VirtualTokenCount);
             var parts = pretrained.Model.Parts;
-            var lora = config.Method is LoraConfig settings
-                ? Lora.Start(LoraTargets.Choose(parts, settings), settings.Dropout, Seed.Of(config.Seed, "lora"))
-                : null;
-            var trainables = lora is null
+            if (config.Training.LearningRate is null)
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) } };
+            var adapter = AdapterStart.Of(config, pretrained, data);
+            var trainables = adapter is null
                 ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key))).ToList()
-                : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
+                : Learning(adapter, config.Method);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
-            return new PreparedRun(config, compute, pretrained, renderer, data, lora, trainables);
+            return new PreparedRun(config, compute, pretrained, renderer, data, adapter, trainables);
         }
         catch
         {
@@ -114,18 +116,18 @@ public sealed class PreparedRun : IDisposable
         }
 
         double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
-        long optimizer = TrainableParameters * (Compute.Type == ScalarType.Float32 || Lora is not null ? 8 : 12);
+        long optimizer = TrainableParameters * (Compute.Type == ScalarType.Float32 || Adapter is not null ? 8 : 12);
         return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
     }
 
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
-        Lora?.Dispose();
+        Adapter?.Dispose();
         Pretrained.Dispose();
     }
 
-    // Ranges are checked before anything is loaded; the learning rate is the method's where none is named.
+    // Ranges are checked before anything is loaded.
     private static RunConfig Complete(RunConfig config)
     {
         var training = config.Training;
@@ -153,6 +155,18 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.Resamples > 0, "evaluation.resamples", config.Evaluation.Resamples, "1 or more; 1000 is usual");
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
-        return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate } };
+        Demand(config.Method is not LoraConfig { RateRatio: <= 0 }, "method.rate_ratio", (config.Method as LoraConfig)?.RateRatio, "1 (the same rate) or more, such as 16");
+        return config;
+    }
+
+    // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.
+    private static double RateOf(MethodConfig method, ModelParts parts) =>
+        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.EmbeddingScale(parts) : 1);
+
+    private static List<Trainable> Learning(Adapter adapter, MethodConfig method)
+    {
+        var norms = adapter.NormWeights;
+        double ratio = (method as LoraConfig)?.RateRatio ?? 1;
+        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, norms.Contains(weight.Key), ratio))];
     }
 }

@@ -40,7 +40,7 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", result.Config.Method is LoraConfig
+                new ReportCommand("Use the result", result.Config.Method is not FullConfig
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
                     : $"perenos generate --model {folder.Model} \"…\""),
             ],
@@ -147,7 +147,7 @@ internal static class RunReport
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
-                new Fact("computes in", $"{run.Compute.Type}: {run.Compute.Reason}"),
+                new Fact("computes in", run.Compute.Reason),
                 new Fact("seed", $"{run.Config.Seed}"),
             ],
         };
@@ -163,8 +163,7 @@ internal static class RunReport
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
                 first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
                 first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
-            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples. " +
-                string.Join("; ", after.Where(score => score.Signature is not null).Select(score => $"{score.Name}: {score.Signature}")),
+            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
 
@@ -195,6 +194,13 @@ internal static class RunReport
     private static string MethodInWords(MethodConfig method) => method switch
     {
         LoraConfig lora => $"LoRA of rank {lora.Rank} on {string.Join(", ", lora.Targets)}",
+        DoraConfig dora => $"DoRA of rank {dora.Rank} on {string.Join(", ", dora.Targets)}",
+        Ia3Config => "(IA)³, learnt factors of activations",
+        PromptConfig prompt => $"prompt tuning with {prompt.VirtualTokens} virtual tokens",
+        PrefixConfig prefix => $"prefix tuning with {prefix.VirtualTokens} virtual tokens",
+        PTuningConfig encoded => $"P-tuning with {encoded.VirtualTokens} virtual tokens",
+        BiasConfig => "training the biases",
+        NormConfig => "training the norms",
         _ => "training all weights",
     };
 

@@ -4,9 +4,12 @@ using static TorchSharp.torch;
 
 namespace Perenos.Training;
 
-/// <summary>A tensor that learns, and whether weight decay reaches it.</summary>
+/// <summary>A tensor that learns, whether weight decay reaches it, and by how much its learning rate differs.</summary>
 public sealed record Trainable(string Name, Tensor Tensor, bool Decays)
 {
+    /// <summary>Multiplies the schedule's rate.</summary>
+    public double RateFactor { get; init; } = 1;
+
     /// <summary>Hugging Face's rule: norms and names with "bias" do not decay; embeddings and adapters do.</summary>
     public static Trainable Of(string name, Tensor tensor, bool isNorm = false) =>
         new(name, tensor, !isNorm && !name.Contains("bias", StringComparison.OrdinalIgnoreCase));
@@ -48,7 +51,7 @@ public sealed class AdamW : IDisposable
             if (gradient is null)
                 continue;
             var slot = _slots[trainable.Name];
-            var settings = new AdamWStep(learningRate, _settings.Beta1, _settings.Beta2, _settings.Epsilon,
+            var settings = new AdamWStep(learningRate * trainable.RateFactor, _settings.Beta1, _settings.Beta2, _settings.Epsilon,
                 trainable.Decays ? _settings.WeightDecay : 0, StepCount, gradientScale);
             if (slot.Master is null)
                 FusedAdamW.Step(trainable.Tensor, gradient, slot.First, slot.Second, settings);

@@ -5,11 +5,14 @@ namespace Perenos.Training;
 /// <summary>Examples side by side, padded on the right; what is learnt is kept as positions, so padding needs no mask and no label.</summary>
 public sealed class Batch
 {
-    private Batch(long[] tokens, int rows, int width, long[] positions, long[] targets)
-        => (Tokens, Rows, Width, Positions, Targets) = (tokens, rows, width, positions, targets);
+    private Batch(long[] tokens, bool[] isReal, int rows, int width, long[] positions, long[] targets)
+        => (Tokens, IsReal, Rows, Width, Positions, Targets) = (tokens, isReal, rows, width, positions, targets);
 
     /// <summary>(B, T) row by row; 0 on padding.</summary>
     public long[] Tokens { get; }
+
+    /// <summary>Of each token, whether it is an example's and not padding.</summary>
+    public bool[] IsReal { get; }
 
     /// <summary>B.</summary>
     public int Rows { get; }
@@ -28,6 +31,7 @@ public sealed class Batch
     {
         int width = Math.Max(1, examples.Max(example => example.Ids.Length) - 1);
         var tokens = new long[examples.Count * width];
+        var isReal = new bool[tokens.Length];
         List<long> positions = [], targets = [];
         for (int row = 0; row < examples.Count; row++)
         {
@@ -35,7 +39,7 @@ public sealed class Batch
             for (int time = 0; time < example.Ids.Length; time++)
             {
                 if (time < width)
-                    tokens[row * width + time] = example.Ids[time];
+                    (tokens[row * width + time], isReal[row * width + time]) = (example.Ids[time], true);
                 if (time > 0 && example.IsLearnt[time])
                 {
                     positions.Add(row * width + time - 1);
@@ -44,6 +48,6 @@ public sealed class Batch
             }
         }
 
-        return new Batch(tokens, examples.Count, width, [.. positions], [.. targets]);
+        return new Batch(tokens, isReal, examples.Count, width, [.. positions], [.. targets]);
     }
 }

@@ -83,8 +83,7 @@ public sealed class Trainer : IDisposable
     private Tensor Backward(Batch batch, double scale)
     {
         using var scope = NewDisposeScope();
-        var hidden = BatchLoss.LearntStates(_model, batch);
-        var loss = BatchLoss.Sum(_model, hidden, batch, scale);
+        var loss = BatchLoss.Training(_model, batch, scale);
         loss.backward();
         return loss.detach().MoveToOuterDisposeScope();
     }

@@ -100,6 +100,7 @@ public sealed class TrainingRun(
         double seconds = clock.GetElapsedTime(start).TotalSeconds;
         _state = _state with { Step = report.Step, Seconds = _state.Seconds + seconds, Tokens = _state.Tokens + report.Tokens };
         tell(new RunEvent.Step(report.Step, report.Loss, report.GradientNorm, report.LearningRate, report.Tokens, seconds, report.Tokens / seconds));
+        FreedMemory.GiveBackAfter(report.Step);
     }
 
     private void Validate()

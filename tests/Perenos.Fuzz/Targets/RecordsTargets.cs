@@ -26,14 +26,17 @@ internal static class RecordsTargets
     private static long Read(FuzzInput input, string name)
     {
         foreach (var record in RecordFile.Read(input.FileNamed(name)))
-        {
-            foreach (string field in record.Fields.Keys)
-                Refusable(() => record.Text(field));
-            foreach (var schema in Schemas)
-                Refusable(() => schema.Records(record).Count());
-        }
-
+            Use(record);
         return 0;
+    }
+
+    /// <summary>What a run does with a record.</summary>
+    public static void Use(RawRecord record)
+    {
+        foreach (string field in record.Fields.Keys)
+            Refusable(() => record.Text(field));
+        foreach (var schema in Schemas)
+            Refusable(() => schema.Records(record).Count());
     }
 
     // A field that is refused does not end the file.

@@ -46,9 +46,9 @@ public sealed class CheckpointLeakTests
             using var quantised = GgufSource.Open(gguf);
             using var query = quantised.Read("model.layers.0.self_attn.q_proj.weight");
             using var half = quantised.Read("model.layers.0.self_attn.q_proj.weight", torch.ScalarType.Float16);
-            using var views = TorchFile.Open(pickled);
-            using var transposed = views.Read("w");
-            using var rounded = views.Read("w", torch.ScalarType.BFloat16);
+            using var unpickled = TorchFile.Open(pickled);
+            using var transposed = unpickled.Read("w");
+            using var rounded = unpickled.Read("w", ScalarType.BFloat16);
             using var norm = quantised.Read("model.norm.weight");
         }
 
