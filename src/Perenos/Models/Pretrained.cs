@@ -97,7 +97,7 @@ public sealed class Pretrained : IDisposable
         }
 
         if (extension is not null)
-            config["vocab_size"] = extension.Rows;
+            config["vocab_size"] = JsonNode.Parse($"{extension.Rows}"); // a number as a file holds it
         ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 

@@ -108,14 +108,19 @@ public sealed class ConvertAdapterTests
     {
         string folder = Shared.ParityOrSkip("gguf", "tiny-llama");
         using var work = new WorkFolder();
-        var merged = MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("merged"));
+        string model = Path.Combine(folder, "hf"), adapter = Path.Combine(folder, "peft");
+        var merged = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged"));
         Assert.Equal("float32", merged.Type);
         Assert.InRange(merged.Difference, 0, Tolerance);
         Assert.InRange(merged.StoredDifference, 0, Tolerance);
         Assert.True(merged.Effect > 0.01);
-        var narrow = MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("narrow"), ScalarType.BFloat16);
+        var narrow = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("narrow"), new MergeSettings { Type = ScalarType.BFloat16 });
         Assert.True(narrow.StoredDifference > narrow.Difference);
-        Assert.Throws<PerenosException>(() => MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("merged")));
+        Assert.Throws<PerenosException>(() => MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged")));
+        // The same adapter with weights that add up to 1 is the adapter itself.
+        var sum = MergeAdapters.Run(model, [(adapter, 0.25), (adapter, 0.75)], work.PathOf("sum"));
+        Assert.InRange(sum.Effect, merged.Effect - Tolerance, merged.Effect + Tolerance);
+        Assert.InRange(sum.Difference, 0, Tolerance);
     }
 
     private static string Varied(string folder, WorkFolder work, string key, string value)
