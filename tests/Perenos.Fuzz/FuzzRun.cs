@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Perenos.Runs;
 
 namespace Perenos.Fuzz;
@@ -14,7 +13,7 @@ public sealed record Finding(string Kind, long Input, string Text);
 /// <param name="Inputs">How many it was given.</param>
 /// <param name="Accepted">How many it read to the end.</param>
 /// <param name="Findings">One for each kind of fault.</param>
-/// <param name="Slowest">The longest time for one input, in seconds.</param>
+/// <param name="Slowest">The longest time for one input, in seconds of the processor.</param>
 /// <param name="LargestAllocation">The most that was taken for one input, in bytes.</param>
 public sealed record FuzzReport(string Target, long Inputs, long Accepted, IReadOnlyList<Finding> Findings, double Slowest, long LargestAllocation);
 
@@ -31,7 +30,6 @@ public static class FuzzRun
     public const long AllowedPerByte = 64;
 
     private const double MostSeconds = 1;
-    private const int Attempts = 3; // another program may have had the processor
     private const int MostFindings = 50;
 
     /// <summary>Runs inputs <paramref name="first"/> to <paramref name="first"/> + <paramref name="count"/> - 1.</summary>
@@ -57,8 +55,6 @@ public static class FuzzRun
             begins?.Invoke(number);
             var input = new FuzzInput(Bytes(target, seed, number), folder);
             var outcome = Try(target, input);
-            for (int attempt = 1; attempt < Attempts && outcome.Seconds > MostSeconds; attempt++)
-                outcome = Try(target, input);
             accepted += outcome.Problem is null ? 1 : 0;
             (slowest, most) = (Math.Max(slowest, outcome.Seconds), Math.Max(most, outcome.Allocated));
             if (Fault(outcome, input) is var (kind, text))
@@ -79,7 +75,8 @@ public static class FuzzRun
 
     private static Outcome Try(FuzzTarget target, FuzzInput input)
     {
-        long before = GC.GetAllocatedBytesForCurrentThread(), start = Stopwatch.GetTimestamp(), tensor = 0;
+        long before = GC.GetAllocatedBytesForCurrentThread(), tensor = 0;
+        double start = ThreadTime.Seconds();
         Exception? problem = null;
         try
         {
@@ -90,7 +87,7 @@ public static class FuzzRun
             problem = exception;
         }
 
-        return new Outcome(problem, Stopwatch.GetElapsedTime(start).TotalSeconds, Math.Max(tensor, GC.GetAllocatedBytesForCurrentThread() - before));
+        return new Outcome(problem, ThreadTime.Seconds() - start, Math.Max(tensor, GC.GetAllocatedBytesForCurrentThread() - before));
     }
 
     private static (string Kind, string Text)? Fault(Outcome outcome, FuzzInput input)
@@ -98,7 +95,7 @@ public static class FuzzRun
         if (outcome.Problem is not (null or PerenosException))
             return ($"{outcome.Problem.GetType().Name} {Place(outcome.Problem)}", outcome.Problem.ToString());
         if (outcome.Seconds > MostSeconds)
-            return ("slow", $"{outcome.Seconds:F1} s for {input.Bytes.Length:N0} bytes");
+            return ("slow", $"{outcome.Seconds:F1} s of the processor for {input.Bytes.Length:N0} bytes");
         long allowed = AlwaysAllowedBytes + AllowedPerByte * input.Bytes.Length;
         return outcome.Allocated > allowed ? ("memory", $"{outcome.Allocated:N0} bytes for a file of {input.Bytes.Length:N0}") : null;
     }

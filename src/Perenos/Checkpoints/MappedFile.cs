@@ -1,5 +1,4 @@
 using System.IO.MemoryMappedFiles;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;

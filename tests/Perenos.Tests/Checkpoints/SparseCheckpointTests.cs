@@ -8,6 +8,7 @@ using static TorchSharp.torch;
 namespace Perenos.Tests.Checkpoints;
 
 /// <summary>Checkpoints of the size of a 20-billion-parameter model, as files whose zeros take no room on the disk: they are mapped, not copied.</summary>
+[Collection(nameof(CheckpointLeakTests))] // memory of the whole process
 public sealed class SparseCheckpointTests
 {
     private const int Shards = 4;

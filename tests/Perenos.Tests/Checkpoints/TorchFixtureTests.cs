@@ -58,7 +58,7 @@ public sealed class TorchFixtureTests
         foreach (var bad in Cases("refuse"))
         {
             string path = Path.Combine(Root, bad.File);
-            long before = 0, resident = Environment.WorkingSet;
+            long before = 0;
             double seconds = double.MaxValue;
             string message = "";
             for (int attempt = 0; attempt < Attempts && seconds >= 1; attempt++)
@@ -73,7 +73,6 @@ public sealed class TorchFixtureTests
             Assert.Contains(bad.File, message, StringComparison.Ordinal);
             long taken = GC.GetAllocatedBytesForCurrentThread() - before;
             Assert.True(taken < MostBytes + 64 * new FileInfo(path).Length, $"{bad.File}: {taken:N0} bytes");
-            Assert.True(Environment.WorkingSet - resident < 256 << 20, bad.File);
             TestContext.Current.TestOutputHelper?.WriteLine($"{bad.File}: {message}");
         }
 
