@@ -14,7 +14,7 @@ public static class Ia3
 {
     // The keys, the values and the second layer of the feed-forward part, as in the paper, under the names of the families.
     private static readonly string[] UsualOutputs = ["k_proj", "v_proj", "attn.c_attn", "query_key_value", "qkv_proj"];
-    private static readonly string[] UsualInputs = ["down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2"];
+    private static readonly string[] UsualInputs = ["down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2", "w2"];
 
     internal const string Method = "IA3";
 
