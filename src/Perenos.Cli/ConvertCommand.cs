@@ -64,9 +64,8 @@ internal static class ConvertCommand
 
     private static string Name(string path)
     {
-        if (!Path.Exists(path))
-            path = path.Split('@', ':')[0]; // a name on the hub
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        // A folder of the hub's cache is named after a commit.
+        string name = HubCache.Origin(path) is { } origin ? (origin.Path ?? origin.Repository).Split('/')[^1] : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
         return Path.GetExtension(name) is ".gguf" or ".safetensors" or ".bin" ? Path.GetFileNameWithoutExtension(name) : name;
     }
 

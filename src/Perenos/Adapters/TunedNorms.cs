@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Perenos.Layers;
-using Perenos.Runs;
 using Perenos.Runs.Config;
 
 namespace Perenos.Adapters;

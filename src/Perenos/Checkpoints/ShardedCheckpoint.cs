@@ -64,9 +64,7 @@ public sealed class ShardedCheckpoint : ITensorSource
     {
         try
         {
-            // Through links, as the hub's cache has them; FileInfo would give the link's own length.
-            using var file = File.OpenHandle(path);
-            long length = RandomAccess.GetLength(file);
+            long length = FileLength.Of(path);
             if (length > MaximumIndexBytes)
                 throw Refusal.Malformed(path, $"{length:N0} bytes are too many for an index");
             using var json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });

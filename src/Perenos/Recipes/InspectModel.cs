@@ -140,7 +140,7 @@ public static class InspectModel
             Parameters = parameters,
             Bytes = infos.Sum(info => info.Length),
             Parts = ParameterParts.Of(infos),
-            Files = [.. infos.Select(info => info.File).Distinct().Order(StringComparer.Ordinal).Select(file => KeyValuePair.Create(file, new FileInfo(file).Length))],
+            Files = [.. infos.Select(info => info.File).Distinct().Order(StringComparer.Ordinal).Select(file => KeyValuePair.Create(file, FileLength.Of(file)))],
             Layers = config?.LayerCount,
             Width = config?.Width,
             ContextLength = config?.MaximumLength,
@@ -179,7 +179,7 @@ public static class InspectModel
         Parameters = infos.Sum(ParameterParts.Count),
         Bytes = infos.Sum(info => info.Length),
         Parts = [new ParameterPart("adapter", infos.Count, infos.Sum(ParameterParts.Count), infos.Sum(info => info.Length), [.. infos.Select(info => info.DType).Distinct()])],
-        Files = [.. infos.Select(info => info.File).Distinct().Select(file => KeyValuePair.Create(file, new FileInfo(file).Length))],
+        Files = [.. infos.Select(info => info.File).Distinct().Select(file => KeyValuePair.Create(file, FileLength.Of(file)))],
         Adapter = adapter,
         Problems = [],
     };
