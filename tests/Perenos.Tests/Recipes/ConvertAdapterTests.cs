@@ -123,6 +123,22 @@ public sealed class ConvertAdapterTests
         Assert.InRange(sum.Difference, 0, Tolerance);
     }
 
+    [Fact]
+    [Trait("speed", "slow")]
+    public void The_real_adapter_merges_into_the_real_model_and_survives_GGUF_bit_for_bit()
+    {
+        string model = Shared.SharedOrSkip("models", "smollm2-135m-instruct"), adapter = Shared.ParityOrSkip("real-adapter", "smollm2-weather-lora");
+        using var work = new WorkFolder();
+        var merged = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged"), new MergeSettings { Type = ScalarType.Float32 });
+        // The README of the real adapter allows 2e-3 on logits in float32.
+        Assert.InRange(merged.StoredDifference, 0, 2e-3);
+        Assert.True(merged.Effect > 1);
+        using var source = ModelSource.Open(model);
+        ConvertAdapter.ToGguf(source, adapter, work.PathOf("a.gguf"));
+        ConvertAdapter.ToPeft(source, work.PathOf("a.gguf"), work.PathOf("peft"));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(adapter, "adapter_model.safetensors")), File.ReadAllBytes(Path.Combine(work.PathOf("peft"), "adapter_model.safetensors")));
+    }
+
     private static string Varied(string folder, WorkFolder work, string key, string value)
     {
         string peft = work.Folder("peft");
