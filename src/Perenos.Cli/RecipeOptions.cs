@@ -45,7 +45,8 @@ internal sealed class RecipeOptions
         Number<int>(command, "--batch-size", "training.batch_size", "Examples in a step.");
         Number<int>(command, "--micro-batch-size", "training.micro_batch_size", "Examples computed at once; a step adds up as many as it needs.");
         Number<double>(command, "--learning-rate", "training.learning_rate", "Highest learning rate (default: the method's).");
-        Text(command, "--schedule", "training.schedule", "constant, linear or cosine.");
+        Text(command, "--schedule", "training.schedule", "constant, linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt or warmup_stable_decay.");
+        Text(command, "--optimizer", "training.optimizer.kind", "adamw, adamw8bit, adafactor, lion or sgd.");
         Number<int>(command, "--validate-every", "training.validate_every", "Steps between validations.");
         Number<int>(command, "--save-every", "training.save_every", "Steps between checkpoints.");
         Number<int>(command, "--patience", "training.patience", "Validations without gain before stopping early.");
@@ -104,8 +105,8 @@ internal sealed class RecipeOptions
         {
             var parts = key.Split('.');
             var section = parts[..^1].Aggregate(tree, Section);
-            // Another kind of method: the recipe's settings belong to the old one.
-            if (key == "method.kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
+            // Another kind: the recipe's settings belong to the old one.
+            if (parts[^1] == "kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
                 section.Clear();
             if (parts[0] == "method" && section["kind"] is null)
                 section["kind"] = "lora";

@@ -11,6 +11,18 @@ public enum Schedule
 
     /// <summary>Falls to 0 along half a cosine.</summary>
     Cosine,
+
+    /// <summary>Falls along half a cosine several times, each time from the top.</summary>
+    CosineWithRestarts,
+
+    /// <summary>Falls to 0 as a power of what is left of the run.</summary>
+    Polynomial,
+
+    /// <summary>Falls as one over the root of the step, and never ends.</summary>
+    InverseSqrt,
+
+    /// <summary>Stays, then falls to 0 along half a cosine in the last part of the run.</summary>
+    WarmupStableDecay,
 }
 
 /// <summary>The loop: how long, how large, how fast.</summary>
@@ -40,17 +52,23 @@ public sealed record TrainingConfig
     /// <summary>Share of all steps in which the rate rises from 0.</summary>
     public double WarmupShare { get; init; } = 0.05;
 
+    /// <summary>Lowest rate, as a share of the highest: where a falling schedule ends.</summary>
+    public double FinalRateShare { get; init; }
+
+    /// <summary>Times that <see cref="Schedule.CosineWithRestarts"/> begins at the top.</summary>
+    public int ScheduleCycles { get; init; } = 1;
+
+    /// <summary>Power of <see cref="Schedule.Polynomial"/>.</summary>
+    public double SchedulePower { get; init; } = 1;
+
+    /// <summary>Share of all steps in which <see cref="Schedule.WarmupStableDecay"/> falls.</summary>
+    public double DecayShare { get; init; } = 0.1;
+
     /// <summary>Decay of weights per unit of learning rate; norms and biases are exempt.</summary>
     public double WeightDecay { get; init; } = 0.01;
 
-    /// <summary>Decay of Adam's first moment.</summary>
-    public double Beta1 { get; init; } = 0.9;
-
-    /// <summary>Decay of Adam's second moment.</summary>
-    public double Beta2 { get; init; } = 0.999;
-
-    /// <summary>Added to the root of Adam's second moment.</summary>
-    public double Epsilon { get; init; } = 1e-8;
+    /// <summary>How gradients become steps.</summary>
+    public OptimizerConfig Optimizer { get; init; } = new AdamWConfig();
 
     /// <summary>Largest global norm of the gradient; larger ones are scaled down. 0 switches clipping off.</summary>
     public double GradientClip { get; init; } = 1;

@@ -71,8 +71,9 @@ public sealed class PreparedRun : IDisposable
                 ? Lora.Start(LoraTargets.Choose(parts, settings), settings.Dropout, Seed.Of(config.Seed, "lora"))
                 : null;
             var trainables = lora is null
-                ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key))).ToList()
+                ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, pretrained.Model.Embedding.Weight) }).ToList()
                 : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
+            RefuseRoundingWithoutNeed(config.Training.Optimizer, trainables);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
             return new PreparedRun(config, compute, pretrained, renderer, data, lora, trainables);
@@ -112,7 +113,8 @@ public sealed class PreparedRun : IDisposable
         }
 
         double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
-        long optimizer = TrainableParameters * (Compute.Type == ScalarType.Float32 || Lora is not null ? 8 : 12);
+        bool hasMaster = Trainables.Any(trainable => trainable.Tensor.dtype != ScalarType.Float32) && Config.Training.Optimizer.KeepsMaster;
+        long optimizer = TrainableParameters * (Config.Training.Optimizer.StateBytes + (hasMaster ? 4 : 0));
         return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
     }
 
@@ -121,6 +123,12 @@ public sealed class PreparedRun : IDisposable
     {
         Lora?.Dispose();
         Pretrained.Dispose();
+    }
+
+    private static void RefuseRoundingWithoutNeed(OptimizerConfig optimizer, IReadOnlyList<Trainable> trainables)
+    {
+        if (!optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
+            throw new PerenosException($"training.optimizer.stochastic_rounding is set, but {wide.Name} learns in {wide.Tensor.dtype}.", "It is for all weights in bfloat16: set dtype: bfloat16 and method full, or remove the key.");
     }
 
     // Ranges are checked before anything is loaded; the learning rate is the method's where none is named.
@@ -140,6 +148,11 @@ public sealed class PreparedRun : IDisposable
         Demand(training.MicroBatchSize is null or > 0, "training.micro_batch_size", training.MicroBatchSize, "1 or more");
         Demand(training.LearningRate is null || training.LearningRate > 0 && double.IsFinite(training.LearningRate.Value), "training.learning_rate", training.LearningRate, "more than 0, such as 1e-4");
         Demand(training.WarmupShare is >= 0 and <= 1, "training.warmup_share", training.WarmupShare, "0 to 1");
+        Demand(training.FinalRateShare is >= 0 and < 1, "training.final_rate_share", training.FinalRateShare, "0 to 1, such as 0.1");
+        Demand(training.ScheduleCycles > 0, "training.schedule_cycles", training.ScheduleCycles, "1 or more");
+        Demand(training.SchedulePower > 0, "training.schedule_power", training.SchedulePower, "more than 0");
+        Demand(training.DecayShare >= 0 && training.DecayShare + training.WarmupShare <= 1, "training.decay_share", training.DecayShare, "0 to 1, with training.warmup_share at most 1");
+        Demand(training.LearningRate is not null || training.Optimizer.DefaultRateFactor is not null, "training.learning_rate", "nothing", "--learning-rate: for SGD none can be guessed");
         Demand(training.WeightDecay >= 0, "training.weight_decay", training.WeightDecay, "0 or more");
         Demand(training.GradientClip >= 0, "training.gradient_clip", training.GradientClip, "0 (off) or more");
         Demand(training.ValidateEvery is null or > 0, "training.validate_every", training.ValidateEvery, "1 or more");
@@ -151,6 +164,6 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.Resamples > 0, "evaluation.resamples", config.Evaluation.Resamples, "1 or more; 1000 is usual");
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
-        return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate } };
+        return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate * training.Optimizer.DefaultRateFactor } };
     }
 }

@@ -146,6 +146,7 @@ internal static class RunReport
             Facts =
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
+                new Fact("optimizer", training.Optimizer.Name),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
                 new Fact("computes in", $"{run.Compute.Type}: {run.Compute.Reason}"),
                 new Fact("seed", $"{run.Config.Seed}"),

@@ -27,11 +27,11 @@ public sealed class Trainer : IDisposable
     public Trainer(CausalModel model, IReadOnlyList<Trainable> trainables, TrainingConfig settings, LearningRate rate)
     {
         (_model, _trainables, _settings, _rate) = (model, trainables, settings, rate);
-        Optimizer = new AdamW(trainables, settings);
+        Optimizer = new Optimizer(trainables, settings);
     }
 
-    /// <summary>Adam's moments.</summary>
-    public AdamW Optimizer { get; }
+    /// <summary>What moves the weights.</summary>
+    public Optimizer Optimizer { get; }
 
     /// <summary>Tensors that learn.</summary>
     public IReadOnlyList<Trainable> Trainables => _trainables;

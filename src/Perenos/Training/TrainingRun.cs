@@ -43,7 +43,7 @@ public sealed class TrainingRun(
     // Validation keeps no graph, so its batches may be larger than those of training.
     private const int ValidationBatchTokens = 8192;
 
-    private readonly Trainer _trainer = new(model, trainables, settings, RateOf(settings, order));
+    private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps));
     private TrainingState _state = new();
 
     /// <summary>Called before each step with its number, for what changes by step (dropout).</summary>
@@ -55,11 +55,6 @@ public sealed class TrainingRun(
     private bool IsStuck => settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
 
     private string Best => Path.Combine(folder.Checkpoints, "best");
-
-    /// <summary>The schedule that these settings describe.</summary>
-    public static LearningRate RateOf(TrainingConfig settings, BatchOrder order) => new(
-        settings.LearningRate ?? throw new ArgumentException("A learning rate must have been chosen.", nameof(settings)),
-        settings.Schedule, (int)Math.Round(order.TotalSteps * settings.WarmupShare), order.TotalSteps);
 
     /// <summary>Goes on from a checkpoint.</summary>
     public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, _trainer);
