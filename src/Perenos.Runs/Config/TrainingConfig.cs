@@ -64,11 +64,17 @@ public sealed record TrainingConfig
     /// <summary>Share of all steps in which <see cref="Schedule.WarmupStableDecay"/> falls.</summary>
     public double DecayShare { get; init; } = 0.1;
 
+    /// <summary>Rate of each layer as a share of that of the layer above it; 1 is the same rate for all.</summary>
+    public double LayerRateDecay { get; init; } = 1;
+
     /// <summary>Decay of weights per unit of learning rate; norms and biases are exempt.</summary>
     public double WeightDecay { get; init; } = 0.01;
 
     /// <summary>How gradients become steps.</summary>
     public OptimizerConfig Optimizer { get; init; } = new AdamWConfig();
+
+    /// <summary>Decay of a moving average of the weights, which is validated and kept in their place; none means the weights themselves.</summary>
+    public double? AverageDecay { get; init; }
 
     /// <summary>Largest global norm of the gradient; larger ones are scaled down. 0 switches clipping off.</summary>
     public double GradientClip { get; init; } = 1;

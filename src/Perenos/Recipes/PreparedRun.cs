@@ -5,6 +5,7 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
+using Perenos.Transfer;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
@@ -12,10 +13,11 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, Lora? lora, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<Example> replay, Lora? lora, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Lora, Trainables) = (config, compute, pretrained, renderer, data, lora, trainables);
-        Order = new BatchOrder(data.Train, config.Training, config.Seed);
+        Replay = replay;
+        Order = new BatchOrder([.. data.Train, .. replay], config.Training, config.Seed);
     }
 
     /// <summary>The configuration with every default filled in.</summary>
@@ -38,6 +40,18 @@ public sealed class PreparedRun : IDisposable
 
     /// <summary>What learns.</summary>
     public IReadOnlyList<Trainable> Trainables { get; }
+
+    /// <summary>What keeps the weights near where they started, or none.</summary>
+    public AnchorPenalty? Penalty { get; private init; }
+
+    /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
+    private Pretrained? Teacher { get; init; }
+
+    /// <summary>What is minimised; none means the plain loss.</summary>
+    public Objective? Objective => Retention.ObjectiveOf(Config, Pretrained, Teacher, Lora);
+
+    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold.</summary>
+    public IReadOnlyList<Example> Replay { get; }
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -66,6 +80,8 @@ public sealed class PreparedRun : IDisposable
         {
             var renderer = Rendering.For(pretrained, config.Data.Template);
             var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength);
+            // Before an adapter is attached: what the base writes is the base's.
+            var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
             var parts = pretrained.Model.Parts;
             var lora = config.Method is LoraConfig settings
                 ? Lora.Start(LoraTargets.Choose(parts, settings), settings.Dropout, Seed.Of(config.Seed, "lora"))
@@ -73,10 +89,15 @@ public sealed class PreparedRun : IDisposable
             var trainables = lora is null
                 ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, pretrained.Model.Embedding.Weight) }).ToList()
                 : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
+            trainables = [.. LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count)];
             RefuseRoundingWithoutNeed(config.Training.Optimizer, trainables);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
-            return new PreparedRun(config, compute, pretrained, renderer, data, lora, trainables);
+            return new PreparedRun(config, compute, pretrained, renderer, data, replay, lora, trainables)
+            {
+                Penalty = Retention.PenaltyOf(config, pretrained, trainables),
+                Teacher = Retention.TeacherOf(config, pretrained, lora),
+            };
         }
         catch
         {
@@ -91,7 +112,7 @@ public sealed class PreparedRun : IDisposable
     public (double Seconds, long Memory) Rehearse(TimeProvider clock)
     {
         int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
-        var longest = Batch.Of([.. Data.Train.OrderByDescending(example => example.Ids.Length).Take(rows)]);
+        var longest = Batch.Of([.. Data.Train.Concat(Replay).OrderByDescending(example => example.Ids.Length).Take(rows)]);
         double best = double.MaxValue;
         // The first pass pays for caches and code generation; the second is what a step costs.
         for (int pass = 0; pass < 2; pass++)
@@ -121,6 +142,8 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
+        Penalty?.Dispose();
+        Teacher?.Dispose();
         Lora?.Dispose();
         Pretrained.Dispose();
     }
@@ -152,6 +175,8 @@ public sealed class PreparedRun : IDisposable
         Demand(training.ScheduleCycles > 0, "training.schedule_cycles", training.ScheduleCycles, "1 or more");
         Demand(training.SchedulePower > 0, "training.schedule_power", training.SchedulePower, "more than 0");
         Demand(training.DecayShare >= 0 && training.DecayShare + training.WarmupShare <= 1, "training.decay_share", training.DecayShare, "0 to 1, with training.warmup_share at most 1");
+        Demand(training.AverageDecay is null or > 0 and < 1, "training.average_decay", training.AverageDecay, "more than 0, less than 1, such as 0.999");
+        Demand(training.LayerRateDecay is > 0 and <= 1, "training.layer_rate_decay", training.LayerRateDecay, "more than 0, at most 1, such as 0.9");
         Demand(training.LearningRate is not null || training.Optimizer.DefaultRateFactor is not null, "training.learning_rate", "nothing", "--learning-rate: for SGD none can be guessed");
         Demand(training.WeightDecay >= 0, "training.weight_decay", training.WeightDecay, "0 or more");
         Demand(training.GradientClip >= 0, "training.gradient_clip", training.GradientClip, "0 (off) or more");
@@ -164,6 +189,7 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.Resamples > 0, "evaluation.resamples", config.Evaluation.Resamples, "1 or more; 1000 is usual");
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
+        Retention.Check(config);
         return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate * training.Optimizer.DefaultRateFactor } };
     }
 }

@@ -23,6 +23,11 @@ public sealed class Batch
     /// <summary>The token predicted from each place.</summary>
     public long[] Targets { get; }
 
+    /// <summary>The same places with other tokens to be predicted, in the same order; the inputs stay.</summary>
+    public Batch Labelled(long[] targets) => targets.Length == Targets.Length
+        ? new Batch(Tokens, Rows, Width, Positions, targets)
+        : throw new ArgumentException($"{targets.Length} tokens for {Targets.Length} places.", nameof(targets));
+
     /// <summary>Puts examples side by side.</summary>
     public static Batch Of(IReadOnlyList<Example> examples)
     {

@@ -9,13 +9,17 @@ public sealed class Optimizer : IDisposable
 {
     private readonly TrainingConfig _settings;
     private readonly IUpdateRule _rule;
+    private readonly IWeightPull? _pull;
     private readonly IReadOnlyList<Trainable> _trainables;
     private readonly OrderedDictionary<string, Slot> _slots = [];
 
     /// <summary>Fresh state for every tensor. One held in bfloat16 gets a float32 master copy, which is what moves, unless the settings keep none.</summary>
-    public Optimizer(IReadOnlyList<Trainable> trainables, TrainingConfig settings)
+    /// <param name="trainables">What learns.</param>
+    /// <param name="settings">Rule, decay.</param>
+    /// <param name="pull">What keeps the weights near their start, or none; the caller owns it.</param>
+    public Optimizer(IReadOnlyList<Trainable> trainables, TrainingConfig settings, IWeightPull? pull = null)
     {
-        (_trainables, _settings, _rule) = (trainables, settings, RuleOf(settings.Optimizer));
+        (_trainables, _settings, _rule, _pull) = (trainables, settings, RuleOf(settings.Optimizer), pull);
         using var quiet = no_grad();
         foreach (var trainable in trainables)
         {
@@ -51,6 +55,9 @@ public sealed class Optimizer : IDisposable
             if (slot.Master is not null)
                 yield return ($"master.{name}", slot.Master);
         }
+
+        foreach (var part in _pull?.State() ?? [])
+            yield return part;
     }
 
     /// <summary>Frees state and master copies.</summary>
@@ -73,7 +80,9 @@ public sealed class Optimizer : IDisposable
         var slot = _slots[trainable.Name];
         var step = new UpdateStep(learningRate * trainable.RateFactor, trainable.Decays ? _settings.WeightDecay : 0, StepCount, gradientScale,
             Seed.Of((ulong)StepCount, trainable.Name));
-        _rule.Update(slot.Master ?? trainable.Tensor, gradient, slot.State, step, slot.Master is null ? null : trainable.Tensor);
+        var (held, copy) = (slot.Master ?? trainable.Tensor, slot.Master is null ? null : trainable.Tensor);
+        _rule.Update(held, gradient, slot.State, step, copy);
+        _pull?.AfterUpdate(trainable, held, copy, step.LearningRate, step.RoundingSeed);
         trainable.Tensor.grad = null;
     }
 

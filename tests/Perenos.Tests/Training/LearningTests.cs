@@ -129,6 +129,31 @@ public sealed class LearningTests
     }
 
     [Fact]
+    public void An_average_of_the_weights_is_what_is_validated_and_kept_and_it_resumes()
+    {
+        using var work = new Checkpoints.WorkFolder();
+        var (plain, _) = Run("llama", "full", work.Folder("plain"), stopAfter: null, checkpoint: null);
+        var (through, _) = Run("llama", "full", work.Folder("through"), stopAfter: null, checkpoint: null, average: 0.9);
+        var (stopped, _) = Run("llama", "full", work.Folder("resumed"), stopAfter: 5, checkpoint: null, average: 0.9);
+        stopped.Dispose();
+        var (resumed, _) = Run("llama", "full", work.PathOf("resumed"), stopAfter: null, Path.Combine(work.PathOf("resumed"), "checkpoints", "step-000005"), average: 0.9);
+        using (plain)
+        using (through)
+        using (resumed)
+        {
+            int count = through.Trainables.Count;
+            Assert.Equal(through.Numbers().Take(count), resumed.Numbers().Take(count));
+            Assert.NotEqual(plain.Numbers().Take(count), through.Numbers().Take(count));
+        }
+
+        // Training itself goes on with the weights, not with their average.
+        byte[] Weights(string run) => File.ReadAllBytes(Path.Combine(work.PathOf(run), "checkpoints", "step-000010", "weights.safetensors"));
+        Assert.Equal(Weights("plain"), Weights("through"));
+        byte[] Best(string run) => File.ReadAllBytes(Path.Combine(work.PathOf(run), "checkpoints", "best", "weights.safetensors"));
+        Assert.Equal(Best("through"), Best("resumed"));
+    }
+
+    [Fact]
     public void Weights_in_bfloat16_rounded_at_random_learn_without_a_master_copy_and_resume()
     {
         var settings = new TrainingConfig { LearningRate = 1e-3, WeightDecay = 0, Schedule = Schedule.Constant, Optimizer = new AdamWConfig { StochasticRounding = true } };
@@ -198,12 +223,12 @@ public sealed class LearningTests
         return new Example(ids, [.. ids.Select((_, place) => place > 0)], $"row {row}");
     })];
 
-    private static (Learner Learner, List<double> Losses) Run(string name, string method, string folder, int? stopAfter, string? checkpoint, string optimizer = "adamw")
+    private static (Learner Learner, List<double> Losses) Run(string name, string method, string folder, int? stopAfter, string? checkpoint, string optimizer = "adamw", double? average = null)
     {
         if (checkpoint is null)
             File.WriteAllText(Path.Combine(folder, "config.json"), "{}");
         // 23 tokens to a batch: three or four steps an epoch, so that a resumed run begins inside one.
-        var settings = new TrainingConfig { LearningRate = 1e-2, BatchTokens = 23, MicroBatchSize = 1, Epochs = 100, MaximumSteps = 10, ValidateEvery = 3, SaveEvery = 5, Optimizer = OptimizerOf(optimizer) };
+        var settings = new TrainingConfig { LearningRate = 1e-2, BatchTokens = 23, MicroBatchSize = 1, Epochs = 100, MaximumSteps = 10, ValidateEvery = 3, SaveEvery = 5, Optimizer = OptimizerOf(optimizer), AverageDecay = average };
         var learner = new Learner(name, method, settings, steps: 10, seedOfLearning: checkpoint is null ? Seed : Seed + 1);
         var examples = Sequences(7);
         using var stop = new CancellationTokenSource();
