@@ -26,7 +26,13 @@ internal static class CommandLine
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
         RunsCommand.Create(),
+        InspectModelCommand.Create(),
+        SelfTestCommand.Create(),
+        ConvertCommand.Create(),
+        MergeCommand.Create(),
+        PullCommand.Create(),
         TokenizerCommand.Create(),
+        ImportRecipeCommand.Create(),
     });
 
     private static Command Complete(Command root)

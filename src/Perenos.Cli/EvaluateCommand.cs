@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Perenos.Evaluation;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -15,7 +16,7 @@ internal static class EvaluateCommand
     public static Command Create()
     {
         var run = new Argument<string?>("run") { Description = "Run whose result is scored.", Arity = ArgumentArity.ZeroOrOne };
-        var data = new Option<string?>("--data") { Description = "Records to answer.", HelpName = "path" };
+        var data = new Option<string?>("--data") { Description = "Records to answer: a path, or a data set on the hub (owner/name).", HelpName = "path" };
         var prompt = new Option<string?>("--prompt") { Description = "Template of the prompt (default: the run's).", HelpName = "text" };
         var completion = new Option<string?>("--completion") { Description = "Template of the completion (default: the run's).", HelpName = "text" };
         var text = new Option<string?>("--text") { Description = "Plain text: perplexity and bits per byte.", HelpName = "file" };
@@ -52,7 +53,7 @@ internal static class EvaluateCommand
                     Completion = parsed.GetValue(completion)?.Replace("\\n", "\n", StringComparison.Ordinal) ?? source.Completion,
                     Template = parsed.GetValue(template) ?? source.Template,
                 };
-                scores = RecordScores(pretrained, source, parsed.GetValue(records), parsed.GetValue(maxNewTokens));
+                scores = RecordScores(pretrained, source with { Path = models.Hub.Path(parsed, path, HubKind.Dataset) }, parsed.GetValue(records), parsed.GetValue(maxNewTokens));
             }
             else
             {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Perenos.Adapters;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 
@@ -8,16 +9,20 @@ namespace Perenos.Cli;
 /// <summary>Which model, with which adapter, in which type: what evaluating and generating share.</summary>
 internal sealed class ModelOptions
 {
-    private readonly Option<string?> _model = new("--model") { Description = "Folder in Hugging Face's layout, a GGUF file, or \"base\".", HelpName = "path" };
-    private readonly Option<string?> _adapter = new("--adapter") { Description = "PEFT folder, such as runs/NAME/adapter.", HelpName = "folder" };
+    private readonly Option<string?> _model = new("--model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", HelpName = "path" };
+    private readonly Option<string?> _adapter = new("--adapter") { Description = "PEFT folder, such as runs/NAME/adapter, or a name on the hub.", HelpName = "folder" };
     private readonly Option<string> _dtype = new("--dtype") { Description = "auto (measured), float32 or bfloat16.", DefaultValueFactory = _ => "auto" };
 
     public ModelOptions(Command command)
     {
+        Hub = new HubOptions(command);
         command.Add(_model);
         command.Add(_adapter);
         command.Add(_dtype);
     }
+
+    /// <summary>Names on the hub.</summary>
+    public HubOptions Hub { get; }
 
     /// <summary>The model that was asked for, if one was.</summary>
     public string? Model(ParseResult parsed) => parsed.GetValue(_model);
@@ -26,10 +31,10 @@ internal sealed class ModelOptions
     public (Pretrained Pretrained, Lora? Adapter) Open(ParseResult parsed, string model, string? adapter)
     {
         adapter = parsed.GetValue(_adapter) ?? adapter;
-        var pretrained = Pretrained.Open(model, ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
+        var pretrained = Pretrained.Open(Hub.Path(parsed, model, HubKind.Model), ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
         try
         {
-            return (pretrained, adapter is null ? null : PeftFolder.Open(adapter, pretrained.Model.Parts));
+            return (pretrained, adapter is null ? null : PeftFolder.Open(Hub.Path(parsed, adapter, HubKind.Model), pretrained.Model.Parts));
         }
         catch
         {

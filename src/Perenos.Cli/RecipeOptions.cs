@@ -19,7 +19,7 @@ internal sealed class RecipeOptions
         command.Add(_recipe);
         if (isPretrained)
         {
-            Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
+            Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
             Text(command, "--method", "method.kind", "lora or full.");
             Number<int>(command, "--rank", "method.rank", "LoRA: rank of the update.");
             Number<double>(command, "--alpha", "method.alpha", "LoRA: the update counts alpha / rank times.");
@@ -32,7 +32,7 @@ internal sealed class RecipeOptions
             Text(command, "--tokenizer", "start.tokenizer", "A tokenizer.json, a folder that holds one, or \"base\".", tree => Section(tree, "start")["kind"] = "random");
         }
 
-        Text(command, "--data", "data.path", "jsonl, json, csv, tsv, txt; a folder with train.jsonl; or the stem of aligned files.");
+        Text(command, "--data", "data.path", "jsonl, json, csv, tsv, parquet, txt; a folder with train.jsonl; the stem of aligned files; or a data set on the hub (owner/name).");
         Template(command, "--prompt", "data.prompt", "Template of the prompt, such as \"Translate to French: {en}\".");
         Template(command, "--completion", "data.completion", "Template of the completion, such as \"{fr}\".");
         Template(command, "--text", "data.text", "Template of plain text.");
@@ -44,6 +44,8 @@ internal sealed class RecipeOptions
         Number<int>(command, "--steps", "training.maximum_steps", "Most optimizer steps.");
         Number<int>(command, "--batch-size", "training.batch_size", "Examples in a step.");
         Number<int>(command, "--micro-batch-size", "training.micro_batch_size", "Examples computed at once; a step adds up as many as it needs.");
+        Flag(command, "--pack", "training.pack", "Let short examples share rows instead of being padded.");
+        Flag(command, "--recompute", "training.recompute", "Compute layers again on the way back: less memory, a third more time.");
         Number<double>(command, "--learning-rate", "training.learning_rate", "Highest learning rate (default: the method's).");
         Text(command, "--schedule", "training.schedule", "constant, linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt or warmup_stable_decay.");
         Number<double>(command, "--layer-decay", "training.layer_rate_decay", "Rate of a layer as a share of that of the layer above it.");

@@ -23,6 +23,7 @@ internal static class TuneCommand
     public static void AddTo(Command command, bool isPretrained, string recipeName)
     {
         var recipe = new RecipeOptions(command, isPretrained);
+        var hub = new HubOptions(command);
         var resume = new Option<string?>("--resume") { Description = "Go on with an interrupted run: its folder or name.", HelpName = "run" };
         var dryRun = new Option<bool>("--dry-run") { Description = "Show the plan (tokens, steps, memory, time) and one example, and stop." };
         var runs = new Option<string>("--runs") { Description = "Folder of runs.", DefaultValueFactory = _ => RunFolder.DefaultRoot, HelpName = "folder" };
@@ -39,10 +40,11 @@ internal static class TuneCommand
 
             var config = recipe.Read(parsed);
             RefuseWrongStart(config, isPretrained);
+            string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture, data = config.Data.Path;
+            config = hub.Pin(parsed, config);
             if (parsed.GetValue(dryRun))
                 return DryRun(config);
-            string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture;
-            using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, config.Data.Path, TimeProvider.System);
+            using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, data, TimeProvider.System);
             return RunDisplay.Show(fresh, (listener, stop) => FineTune.Run(config, fresh, listener, stop));
         });
     }

@@ -30,18 +30,25 @@ public static partial class AtomicFile
         });
     }
 
-    /// <summary>Likewise for a file whose length is known: its space is claimed before <paramref name="fill"/> begins.</summary>
+    /// <summary>
+    /// Likewise for a file whose length is known: its space is claimed before <paramref name="fill"/> begins, and
+    /// <paramref name="check"/> is shown the whole file under its temporary name; if it throws, the old file stays.
+    /// </summary>
     /// <exception cref="PerenosException">The folder cannot be written to, or the disk has fewer than <paramref name="length"/> bytes left.</exception>
-    public static void Write(string path, long length, Action<SafeFileHandle> fill)
+    public static void Write(string path, long length, Action<SafeFileHandle> fill, Action<string>? check = null)
     {
         ArgumentNullException.ThrowIfNull(fill);
         path = Path.GetFullPath(path);
         Replace(path, temporary =>
         {
             RefuseWithoutSpace(path, length);
-            using var handle = File.OpenHandle(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, FileOptions.None, length);
-            fill(handle);
-            RandomAccess.FlushToDisk(handle);
+            using (var handle = File.OpenHandle(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, FileOptions.None, length))
+            {
+                fill(handle);
+                RandomAccess.FlushToDisk(handle);
+            }
+
+            check?.Invoke(temporary);
         });
     }
 

@@ -73,7 +73,7 @@ public static class ConfigFile
         }
     }
 
-    private static ConfigDocument ReadDocument(string path)
+    internal static ConfigDocument ReadDocument(string path)
     {
         string extension = Path.GetExtension(path).ToLowerInvariant();
         if (extension is not (".json" or ".yaml" or ".yml"))

@@ -53,6 +53,14 @@ internal static class Arithmetic
         return left.mul_(held);
     }
 
+    /// <summary>Values between −limit and limit, those beyond set to the nearer of the two.</summary>
+    public static Tensor Clip(this Tensor values, double limit)
+    {
+        using var smallest = (-limit).ToScalar();
+        using var largest = limit.ToScalar();
+        return values.clamp(smallest, largest);
+    }
+
     /// <summary>Whole numbers from <paramref name="first"/> up to and without <paramref name="end"/>, int64.</summary>
     public static Tensor Counting(long first, long end, Device? device = null)
     {

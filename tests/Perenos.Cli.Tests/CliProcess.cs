@@ -9,10 +9,10 @@ internal sealed class CliProcess : IDisposable
     private readonly Task<string> _output;
     private readonly Task<string> _error;
 
-    public CliProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    public CliProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? folder = null)
     {
         string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "Perenos.Cli.exe" : "Perenos.Cli");
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder ?? "" };
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         _process = Process.Start(start)!;

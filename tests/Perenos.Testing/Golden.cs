@@ -8,11 +8,14 @@ public static class Golden
 {
     private const string Variable = "PERENOS_GOLDEN";
 
+    /// <summary>Whether files are to be written instead of compared.</summary>
+    public static bool IsUpdating => Environment.GetEnvironmentVariable(Variable) == "update";
+
     /// <summary>Compares <paramref name="text"/> with the file at <paramref name="path"/>, counted from the checkout's root.</summary>
     public static void Equal(string path, string text)
     {
         string file = Path.Combine(Shared.Checkout, path);
-        if (Environment.GetEnvironmentVariable(Variable) == "update")
+        if (IsUpdating)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(file)!);
             File.WriteAllText(file, text);

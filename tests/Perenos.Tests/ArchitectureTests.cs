@@ -12,6 +12,7 @@ public sealed partial class ArchitectureTests
     private static readonly Dictionary<string, string[]> Folders = new()
     {
         ["Checkpoints"] = [],
+        ["Hub"] = [],
         ["Kernels"] = [],
         ["Reports"] = [],
         ["Layers"] = ["Kernels"],
@@ -21,8 +22,8 @@ public sealed partial class ArchitectureTests
         ["Training"] = ["Models", "Layers", "Kernels", "Checkpoints"],
         // Training has the loss of a batch, which evaluation measures too.
         ["Evaluation"] = ["Models", "Generation", "Training"],
-        ["Transfer"] = ["Models", "Adapters", "Training", "Kernels", "Checkpoints"],
-        ["Recipes"] = ["Checkpoints", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Transfer", "Evaluation"],
+        ["Transfer"] = ["Models", "Layers", "Adapters", "Training", "Kernels", "Checkpoints"],
+        ["Recipes"] = ["Checkpoints", "Hub", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Transfer", "Evaluation"],
     };
 
     private static readonly Dictionary<string, string[]> Projects = new()

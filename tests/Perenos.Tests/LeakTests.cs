@@ -24,7 +24,11 @@ public sealed class LeakTests
     public static TheoryData<string, string> Trainings => new()
     {
         { "llama", "full" }, { "llama", "lora" }, { "gpt2", "full" }, { "gpt2", "lora" }, { "llama tied", "lora with head" },
+        { "bloom", "lora" }, { "gptj", "full" }, { "gpt_neo", "lora" },
+        { "gemma2", "full" }, { "mixtral, balanced", "full" }, { "qwen3_moe", "lora" }, { "phi3 for long texts", "lora" },
     };
+
+    public static TheoryData<string> Families => [.. TinyModel.Names.DistinctBy(TinyModel.FamilyOf)];
 
     [Theory]
     [MemberData(nameof(Trainings))]
@@ -46,6 +50,20 @@ public sealed class LeakTests
             generator.Generate([TinyModel.Tokens(3, (ulong)step), TinyModel.Tokens(5, (ulong)step)], cancellation: TestContext.Current.CancellationToken);
             // A reader that turns away early.
             _ = generator.Stream(TinyModel.Tokens(2, (ulong)step)).Take(2).ToList();
+        });
+    }
+
+    [Theory]
+    [MemberData(nameof(Families))]
+    public void A_forward_call_of_any_family_keeps_no_tensor(string name)
+    {
+        using var model = TinyModel.Start(name);
+        using var tokens = tensor(TinyModel.Tokens(12, seed: 1).Select(id => (long)id).ToArray(), [2, 6]);
+        using var mask = tensor(new long[] { 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1 }, [2, 6]);
+        AssertNothingIsKept(20, _ =>
+        {
+            model.Hidden(tokens).Dispose();
+            model.Hidden(tokens, mask).Dispose();
         });
     }
 

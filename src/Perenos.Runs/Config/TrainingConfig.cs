@@ -43,6 +43,12 @@ public sealed record TrainingConfig
     /// <summary>Examples that are computed at once; a step adds up as many micro-batches as it needs. None means all at once.</summary>
     public int? MicroBatchSize { get; init; }
 
+    /// <summary>Whether short examples share rows instead of being padded; none sees another.</summary>
+    public bool Pack { get; init; }
+
+    /// <summary>Whether the layers' insides are computed again on the way back instead of being kept: less memory, a third more time.</summary>
+    public bool Recompute { get; init; }
+
     /// <summary>Highest learning rate; none means the method's default.</summary>
     public double? LearningRate { get; init; }
 

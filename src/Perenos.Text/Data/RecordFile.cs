@@ -1,15 +1,18 @@
+using System.Globalization;
 using System.IO.Compression;
+using System.Text.RegularExpressions;
 using Perenos.Runs;
+using Perenos.Text.Data.Parquet;
 
 namespace Perenos.Text.Data;
 
 /// <summary>
-/// Reads records from a path, one at a time: .jsonl, .json, .csv, .tsv, .txt (each also with .gz), aligned lines (the stem "a" of a.en and a.fr, or "a.en,a.fr"),
-/// or a folder with train, valid and test files.
+/// Reads records from a path, one at a time: .jsonl, .json, .csv, .tsv, .txt (each also with .gz), .parquet, aligned lines (the stem "a" of a.en and a.fr, or
+/// "a.en,a.fr"), or a folder with train, valid and test files, each whole or in numbered parts (train-00000-of-00002.parquet).
 /// </summary>
-public static class RecordFile
+public static partial class RecordFile
 {
-    private static readonly string[] Endings = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt"];
+    private static readonly string[] Endings = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt"];
 
     private static readonly (DataPart Part, string[] Names)[] Parts =
     [
@@ -24,7 +27,7 @@ public static class RecordFile
     {
         ArgumentNullException.ThrowIfNull(path);
         if (string.IsNullOrWhiteSpace(path))
-            throw new PerenosException("The path of the data is empty.", "Name a file (jsonl, json, csv, tsv, txt), a folder with train.jsonl, or the stem of aligned lines.");
+            throw new PerenosException("The path of the data is empty.", "Name a file (jsonl, json, csv, tsv, parquet, txt), a folder with train.jsonl, or the stem of aligned lines.");
         if (Directory.Exists(path))
             return ReadFolder(path, plainText);
         if (File.Exists(path))
@@ -50,9 +53,10 @@ public static class RecordFile
             ".json" => ReadJson(path, file),
             ".csv" => DelimitedRecords.Read(OpenLines, file, ','),
             ".tsv" => DelimitedRecords.Read(OpenLines, file, '\t'),
+            ".parquet" => ParquetRecords.Read(path, file),
             ".txt" => TextRecords.Read(OpenLines, file, plainText),
             var ending => throw new PerenosException($"{file}: the ending \"{ending}\" says nothing about the kind of data.",
-                $"Known: {string.Join(", ", Endings)} (each also with .gz), aligned lines (a.en,a.fr), or a folder with train.jsonl, valid.jsonl and test.jsonl."),
+                $"Known: {string.Join(", ", Endings)} (all but parquet also with .gz), aligned lines (a.en,a.fr), or a folder with train.jsonl, valid.jsonl and test.jsonl."),
         };
     }
 
@@ -65,17 +69,19 @@ public static class RecordFile
     private static IEnumerable<RawRecord> ReadFolder(string folder, PlainTextUnit plainText)
     {
         string[] files = [.. Directory.EnumerateFiles(folder).Where(path => Endings.Contains(Ending(Path.GetFileName(path)))).Order(StringComparer.Ordinal)];
-        var parts = Parts.Select(part => (part.Part, Files: files.Where(path => part.Names.Contains(Stem(Path.GetFileName(path)))).ToArray())).ToArray();
+        var parts = Parts.Select(part => (part.Part, Files: files.Where(path => part.Names.Contains(Shard().Replace(Stem(Path.GetFileName(path)), ""))).ToArray())).ToArray();
         if (parts[0].Files.Length == 0)
         {
             string found = files.Length == 0 ? "nothing that can be read" : string.Join(", ", files.Take(20).Select(Path.GetFileName));
-            throw new PerenosException($"The folder {folder} has no train file; found: {found}.", "Name the files train.jsonl, valid.jsonl and test.jsonl (or .json, .csv, .tsv, .txt), or give one file instead of the folder.");
+            throw new PerenosException($"The folder {folder} has no train file; found: {found}.", "Name the files train.jsonl, valid.jsonl and test.jsonl (or .json, .csv, .tsv, .parquet, .txt), or give one file instead of the folder.");
         }
 
         foreach (var (part, paths) in parts)
         {
-            if (paths.Length > 1)
-                throw new PerenosException($"The folder {folder} has {paths.Length} files for one part: {string.Join(", ", paths.Select(Path.GetFileName))}.", "Keep one of them.");
+            if (paths.Length > 1 && !AreShardsOfOne(paths))
+                throw new PerenosException($"The folder {folder} has {paths.Length} files for one part: {string.Join(", ", paths.Take(10).Select(Path.GetFileName))}.", "Keep one of them, or all numbered parts of one (train-00000-of-00002.parquet).");
+            if (paths is [var first, ..] && Shard().Match(Stem(Path.GetFileName(first))) is { Success: true } shard && int.Parse(shard.Groups["count"].ValueSpan, CultureInfo.InvariantCulture) is var count && count != paths.Length)
+                throw new PerenosException($"The folder {folder} has {paths.Length} of the {count} numbered parts of {part.ToString().ToLowerInvariant()}: {string.Join(", ", paths.Take(10).Select(Path.GetFileName))}.", "Fetch the others too.");
         }
 
         return parts.SelectMany(part => part.Files.SelectMany(path => ReadFile(path, plainText)).Select(record => record with { Part = part.Part }));
@@ -84,6 +90,13 @@ public static class RecordFile
     private static string Ending(string file) => Path.GetExtension(WithoutGzip(file)).ToLowerInvariant();
 
     private static string Stem(string file) => Path.GetFileNameWithoutExtension(WithoutGzip(file)).ToLowerInvariant();
+
+    // Numbered parts of one file: only the number differs.
+    private static bool AreShardsOfOne(string[] paths) =>
+        paths.Select(path => Shard().Replace(Path.GetFileName(path), "-of-${count}")).Distinct().Count() == 1 && Shard().IsMatch(Stem(Path.GetFileName(paths[0])));
+
+    [GeneratedRegex(@"-\d{1,9}-of-(?<count>\d{1,9})(?=\z|\.)")]
+    private static partial Regex Shard();
 
     private static string WithoutGzip(string file) => file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? file[..^3] : file;
 

@@ -20,6 +20,12 @@ internal sealed record AddedToken(int Id, string Content)
 
     /// <summary>Whether it is left out when decoding without special tokens.</summary>
     public bool Special { get; init; }
+
+    /// <summary>The token as a tokenizer.json lists it.</summary>
+    public object ToSection() => new
+    {
+        id = Id, content = Content, single_word = SingleWord, lstrip = StripsLeft, rstrip = StripsRight, normalized = Normalized, special = Special,
+    };
 }
 
 /// <summary>A part of a text: an added token, or (Id -1) what lies between.</summary>
@@ -31,27 +37,14 @@ internal readonly record struct Segment(TextRange Range, int Id);
 /// </summary>
 internal sealed class AddedTokenFinder
 {
-    private readonly Dictionary<(int Node, char Unit), int> _children = [];
-    private readonly Dictionary<int, AddedToken> _ends = [];
+    private readonly StringTrie<AddedToken> _patterns = new();
     private readonly SearchValues<char> _firstUnits;
 
-    /// <param name="patterns">What to look for, and which token it is.</param>
+    /// <param name="patterns">What to look for, and which token it is; the first of equal patterns counts.</param>
     public AddedTokenFinder(IReadOnlyList<(string Pattern, AddedToken Token)> patterns)
     {
-        int nodes = 1;
-        foreach (var (pattern, token) in patterns)
-        {
-            int node = 0;
-            foreach (char unit in pattern)
-            {
-                if (!_children.TryGetValue((node, unit), out int child))
-                    _children[(node, unit)] = child = nodes++;
-                node = child;
-            }
-
-            _ends.TryAdd(node, token);
-        }
-
+        foreach (var (pattern, token) in patterns.Reverse())
+            _patterns.Set(pattern, token);
         _firstUnits = SearchValues.Create([.. patterns.Where(entry => entry.Pattern.Length > 0).Select(entry => entry.Pattern[0]).Distinct()]);
     }
 
@@ -65,8 +58,8 @@ internal sealed class AddedTokenFinder
             if (offset < 0)
                 break;
             at += offset;
-            var token = Longest(text[at..], out int length);
-            if (token is null)
+            var token = _patterns.Longest(text[at..], out int length);
+            if (token is null || length == 0)
             {
                 at++;
                 continue;
@@ -78,9 +71,8 @@ internal sealed class AddedTokenFinder
                 continue;
             if (token.StripsLeft)
             {
-                while (start > 0 && char.IsWhiteSpace(text[start - 1]))
+                while (start > done && char.IsWhiteSpace(text[start - 1]))
                     start--;
-                start = Math.Max(start, done);
             }
 
             if (token.StripsRight)
@@ -93,19 +85,6 @@ internal sealed class AddedTokenFinder
 
         if (done < text.Length)
             segments.Add(new Segment(new TextRange(done, text.Length), -1));
-    }
-
-    private AddedToken? Longest(ReadOnlySpan<char> text, out int length)
-    {
-        AddedToken? longest = null;
-        length = 0;
-        for (int index = 0, node = 0; index < text.Length && _children.TryGetValue((node, text[index]), out node); index++)
-        {
-            if (_ends.TryGetValue(node, out var token))
-                (longest, length) = (token, index + 1);
-        }
-
-        return longest;
     }
 
     private static bool TouchesWord(ReadOnlySpan<char> text, int start, int end)

@@ -31,8 +31,8 @@ internal static class BpeMerger
             int best = 0;
             for (int index = 1; index + 1 < count; index++)
             {
-                if (candidates[index] < candidates[best])
-                    best = index;
+                if (PairTable.Rank(candidates[index]) < PairTable.Rank(candidates[best]))
+                    best = index; // leftmost among equals
             }
 
             long merge = candidates[best];

@@ -24,6 +24,9 @@ internal sealed record BpeOptions
 
     /// <summary>A word that is a token is taken whole, whatever the merges would make of it.</summary>
     public bool IgnoreMerges { get; init; }
+
+    /// <summary>Pieces that are taken whole wherever they stand and never merge (user-defined symbols of SentencePiece).</summary>
+    public StringTrie<int>? WholePieces { get; init; }
 }
 
 /// <summary>Byte-pair encoding as in https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/models/bpe/model.rs.</summary>
@@ -40,14 +43,16 @@ internal sealed class BpeModel : TokenModel
     /// <param name="merges">Pairs of ids, best first.</param>
     /// <param name="results">The id that each pair makes.</param>
     /// <param name="options">What to do beside the merges.</param>
-    public BpeModel(Vocabulary vocabulary, IReadOnlyList<(int Left, int Right)> merges, IReadOnlyList<int> results, BpeOptions options)
+    /// <param name="ranks">Order of the merges where some are equal; null means as they stand.</param>
+    public BpeModel(
+        Vocabulary vocabulary, IReadOnlyList<(int Left, int Right)> merges, IReadOnlyList<int> results, BpeOptions options, IReadOnlyList<int>? ranks = null)
         : base(vocabulary)
     {
         _options = options;
         _unknown = options.UnknownToken is null ? -1 : vocabulary.IdOf(options.UnknownToken);
         _merges = new PairTable(merges.Count);
-        for (int rank = 0; rank < merges.Count; rank++)
-            _merges.Set(merges[rank].Left, merges[rank].Right, rank, results[rank]);
+        for (int index = 0; index < merges.Count; index++)
+            _merges.Set(merges[index].Left, merges[index].Right, ranks?[index] ?? index, results[index]);
         for (int value = 0; value < 256; value++)
         {
             _byteTokens[value] = vocabulary.IdOf([ByteAlphabet.CharOf((byte)value)]);
@@ -122,6 +127,16 @@ internal sealed class BpeModel : TokenModel
         var piece = new StringBuilder();
         for (int index = 0; index < word.Length;)
         {
+            if (_options.WholePieces?.Longest(word[index..], out int whole) is { } wholeId && whole > 0)
+            {
+                if (unknownLength > 0)
+                    symbols.Add(_unknown, unknownLength);
+                unknownLength = 0;
+                symbols.Add(wholeId, Encoding.UTF8.GetByteCount(word.Slice(index, whole)));
+                index += whole;
+                continue;
+            }
+
             Rune.DecodeFromUtf16(word[index..], out var rune, out int width);
             var character = word.Slice(index, width);
             bool isFirst = index == 0, isLast = index + width == word.Length;

@@ -71,7 +71,7 @@ public static class BpeTrainer
         };
         return sections.Build(
             "the trained tokenizer",
-            settings.SpecialTokens.Select((token, id) => TokenizerSections.Special(id, token)),
+            settings.SpecialTokens.Select((token, id) => new AddedToken(id, token) { Special = true }.ToSection()),
             vocabulary.Select((token, id) => KeyValuePair.Create(token, id)),
             merges.Select(merge => (vocabulary[merge.Left], vocabulary[merge.Right])));
     }

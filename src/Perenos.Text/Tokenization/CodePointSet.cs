@@ -20,6 +20,28 @@ internal sealed class CodePointSet
         }
     }
 
+    /// <summary>The set that a list such as "41-5A AA" names, in hexadecimal and ascending.</summary>
+    public static CodePointSet OfRanges(string list)
+    {
+        var ranges = list.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)
+            .Select(static word => word.Split('-'))
+            .Select(static ends => (First: Convert.ToInt32(ends[0], 16), Last: Convert.ToInt32(ends[^1], 16))).ToArray();
+        return new CodePointSet(codePoint =>
+        {
+            int low = 0, high = ranges.Length;
+            while (low < high)
+            {
+                int middle = (low + high) / 2;
+                if (ranges[middle].Last < codePoint)
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+
+            return low < ranges.Length && ranges[low].First <= codePoint;
+        });
+    }
+
     public bool Contains(int codePoint) =>
         codePoint < 0x10000 ? (_basic[codePoint >> 6] >> codePoint & 1) != 0 : _contains(codePoint);
 

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Perenos.Runs;
 
 namespace Perenos.Text.Tokenization;
@@ -23,12 +24,22 @@ internal static class GgufTokenizer
         ["command-r"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["codeshell"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
         ["exaone"] = ([TokenizerSections.Digits, TokenizerSections.ByteLevel], false, false),
-        ["llama-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["dbrx"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
-        ["smaug-bpe"] = ([Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
-        ["qwen2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
-        ["stablelm2"] = ([Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
+        ["llama-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["dbrx"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, false),
+        ["smaug-bpe"] = ([TokenizerSections.Split(Cl100kWords.ThreeDigits), TokenizerSections.ByteLevelOnly], false, true),
+        ["qwen2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], true, false),
+        ["stablelm2"] = ([TokenizerSections.Split(Cl100kWords.OneDigit), TokenizerSections.ByteLevelOnly], false, false),
     };
+
+    /// <summary>The names of word patterns that are known, commonest first.</summary>
+    public static IEnumerable<string> KnownPatterns => Known.Keys;
+
+    /// <summary>What a name of <see cref="KnownPatterns"/> stands for.</summary>
+    public static PreTokenizer PreTokenizerOf(string pre)
+    {
+        var steps = JsonSerializer.SerializeToElement(new { type = "Sequence", pretokenizers = Known[pre].Steps });
+        return TokenizerComponents.PreTokenizer(new ComponentSpec(steps, "$.pre_tokenizer", pre));
+    }
 
     public static Tokenizer Build(
         string model,
@@ -38,7 +49,10 @@ internal static class GgufTokenizer
         IReadOnlyList<float>? scores,
         IReadOnlyList<int> tokenTypes,
         int? bosId,
-        int? eosId)
+        int? eosId,
+        bool? addsBos = null,
+        bool? addsEos = null,
+        bool? addsSpacePrefix = null)
     {
         if (tokenTypes.Count != tokens.Count)
         {
@@ -51,22 +65,23 @@ internal static class GgufTokenizer
         var added = Enumerable.Range(0, tokens.Count)
             .Where(id => tokens[id].Length > 0 && (IsSpecial(id) || tokenTypes[id] == UserDefinedType))
             .DistinctBy(id => tokens[id])
-            .Select(id => TokenizerSections.Added(id, tokens[id], IsSpecial(id), normalized: false));
-        object? template = bosId is { } begin && begin >= 0 && begin < tokens.Count
-            ? TokenizerSections.StartTemplate(begin, tokens[begin])
-            : null;
+            .Select(id => new AddedToken(id, tokens[id]) { Special = IsSpecial(id) }.ToSection());
+        // What a file leaves open: SentencePiece vocabularies begin a text, byte-level ones do not but for Llama 3's.
+        bool begins = addsBos ?? (model == "llama" || pre == "llama-bpe");
+        object? template = TokenizerSections.Frame(Token(begins ? bosId : null), Token(addsEos == true ? eosId : null));
         return model switch
         {
-            "gpt2" => ByteLevel(pre ?? "gpt-2").Build("the tokenizer of the GGUF file", added, vocabulary, Pairs(merges)),
-            "llama" => SentencePiece(tokens, tokenTypes, template).Build(
+            "gpt2" => ByteLevel(pre ?? "gpt-2", template).Build("the tokenizer of the GGUF file", added, vocabulary, Pairs(merges)),
+            "llama" => SentencePiece(tokens, tokenTypes, template, addsSpacePrefix ?? true).Build(
                 "the tokenizer of the GGUF file", added, vocabulary, merges is null ? PairsByScore(tokens, scores) : Pairs(merges)),
             _ => throw new PerenosException(
                 $"The GGUF file has a tokenizer of the kind \"{model}\".", "Known are gpt2 and llama; else pass a tokenizer.json."),
         };
+
+        (int Id, string Token)? Token(int? id) => id is >= 0 and var known && known < tokens.Count ? (known, tokens[known]) : null;
     }
 
-    // As converters have it, no begin token is put before byte-level text: add_special_tokens changes nothing.
-    private static TokenizerSections ByteLevel(string pre)
+    private static TokenizerSections ByteLevel(string pre, object? template)
     {
         if (!Known.TryGetValue(pre, out var known))
         {
@@ -79,41 +94,26 @@ internal static class GgufTokenizer
         {
             Normalizer = known.Nfc ? new { type = "NFC" } : null,
             PreTokenizers = known.Steps,
+            PostProcessor = template,
             Decoder = TokenizerSections.ByteLevel,
             Options = new BpeOptions { IgnoreMerges = known.IgnoreMerges },
         };
     }
 
-    private static TokenizerSections SentencePiece(IReadOnlyList<string> tokens, IReadOnlyList<int> tokenTypes, object? template)
+    private static TokenizerSections SentencePiece(IReadOnlyList<string> tokens, IReadOnlyList<int> tokenTypes, object? template, bool addsSpacePrefix)
     {
         int unknown = Enumerable.Range(0, tokens.Count).FirstOrDefault(id => tokenTypes[id] == UnknownType, -1);
-        object blank = new { String = " " }, mark = new { String = "\u2581" };
+        object blank = new { String = " " };
+        object[] normalizers = [new { type = "Prepend", prepend = "\u2581" }, new { type = "Replace", pattern = blank, content = "\u2581" }];
         return new TokenizerSections
         {
-            Normalizer = new
-            {
-                type = "Sequence",
-                normalizers = new object[]
-                {
-                    new { type = "Prepend", prepend = "\u2581" }, new { type = "Replace", pattern = blank, content = "\u2581" },
-                },
-            },
+            // The first and the last step concern the blank before the text.
+            Normalizer = new { type = "Sequence", normalizers = addsSpacePrefix ? normalizers : normalizers[1..] },
             PostProcessor = template,
-            Decoder = new
-            {
-                type = "Sequence",
-                decoders = new object[]
-                {
-                    new { type = "Replace", pattern = mark, content = " " }, new { type = "ByteFallback" }, new { type = "Fuse" },
-                    new { type = "Strip", content = " ", start = 1, stop = 0 },
-                },
-            },
+            Decoder = TokenizerSections.SentencePieceDecoder(stripsBlank: addsSpacePrefix),
             Options = new BpeOptions { UnknownToken = unknown < 0 ? null : tokens[unknown], FuseUnknown = true, ByteFallback = true },
         };
     }
-
-    private static object Split(string pattern) =>
-        new { type = "Split", pattern = new { Regex = pattern }, behavior = "Isolated", invert = false };
 
     private static IEnumerable<(string Left, string Right)> Pairs(IReadOnlyList<string>? merges) =>
         (merges ?? throw new PerenosException("The GGUF file has no tokenizer.ggml.merges.", "Convert the model to GGUF again."))

@@ -4,13 +4,18 @@ namespace Perenos.Text.Tokenization;
 internal abstract class PostProcessor
 {
     public abstract List<TokenEncoding> Apply(List<TokenEncoding> parts, bool addSpecialTokens);
+
+    /// <summary>How many tokens it puts in.</summary>
+    public abstract int AddedTokens(bool isPair);
 }
 
 /// <summary>Takes the blanks out of the offsets of byte-level tokens, if asked to.</summary>
 internal sealed class ByteLevelProcessor(bool addPrefixSpace, bool trimOffsets) : PostProcessor
 {
     public override List<TokenEncoding> Apply(List<TokenEncoding> parts, bool addSpecialTokens) =>
-        trimOffsets ? parts.ConvertAll(part => Trim(part, addPrefixSpace)) : parts;
+        trimOffsets ? parts.ConvertAll(part => part.WithEach(encoding => Trim(encoding, addPrefixSpace))) : parts;
+
+    public override int AddedTokens(bool isPair) => 0;
 
     // As in https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/pre_tokenizers/byte_level.rs, process_offsets.
     public static TokenEncoding Trim(TokenEncoding encoding, bool addPrefixSpace)
@@ -55,13 +60,15 @@ internal sealed class TemplateProcessor(IReadOnlyList<TemplatePiece> single, IRe
         foreach (var piece in parts.Count == 1 ? single : pair)
         {
             if (piece.Sequence >= 0)
-                result.Add(parts[piece.Sequence].With(piece.TypeId, piece.Sequence));
+                result.Add(parts[piece.Sequence].With(piece.TypeId)); // what was cut off keeps its type, as in the reference
             else if (addSpecialTokens)
                 result.Add(TokenEncoding.Inserted(piece.Ids, piece.Tokens, piece.TypeId));
         }
 
         return result;
     }
+
+    public override int AddedTokens(bool isPair) => (isPair ? pair : single).Sum(static piece => piece.Ids.Count);
 }
 
 /// <summary>BERT's frame: [CLS] A [SEP], and B [SEP] with type 1.</summary>
@@ -74,12 +81,14 @@ internal sealed class BertProcessor((string Token, int Id) start, (string Token,
         var result = new List<TokenEncoding> { TokenEncoding.Inserted([start.Id], [start.Token], 0) };
         for (int index = 0; index < parts.Count; index++)
         {
-            result.Add(parts[index].With(sequence: index));
+            result.Add(parts[index]);
             result.Add(TokenEncoding.Inserted([separator.Id], [separator.Token], index));
         }
 
         return result;
     }
+
+    public override int AddedTokens(bool isPair) => isPair ? 3 : 2;
 }
 
 /// <summary>RoBERTa's frame: start A separator, and separator B separator; every type is 0.</summary>
@@ -89,8 +98,8 @@ internal sealed class RobertaProcessor(
     public override List<TokenEncoding> Apply(List<TokenEncoding> parts, bool addSpecialTokens)
     {
         if (trimOffsets)
-            parts = parts.ConvertAll(part => ByteLevelProcessor.Trim(part, addPrefixSpace));
-        parts = parts.ConvertAll(part => part.With(typeId: 0));
+            parts = parts.ConvertAll(part => part.WithEach(encoding => ByteLevelProcessor.Trim(encoding, addPrefixSpace)));
+        parts = parts.ConvertAll(static part => part.WithEach(static encoding => encoding.With(typeId: 0)));
         if (!addSpecialTokens)
             return parts;
         var result = new List<TokenEncoding>();
@@ -98,12 +107,14 @@ internal sealed class RobertaProcessor(
         {
             var first = index == 0 ? start : separator;
             result.Add(TokenEncoding.Inserted([first.Id], [first.Token], 0));
-            result.Add(parts[index].With(sequence: index));
+            result.Add(parts[index]);
             result.Add(TokenEncoding.Inserted([separator.Id], [separator.Token], 0));
         }
 
         return result;
     }
+
+    public override int AddedTokens(bool isPair) => isPair ? 4 : 2;
 }
 
 /// <summary>Several post-processors, one behind the other.</summary>
@@ -111,4 +122,6 @@ internal sealed class PostProcessorSequence(IReadOnlyList<PostProcessor> steps) 
 {
     public override List<TokenEncoding> Apply(List<TokenEncoding> parts, bool addSpecialTokens) =>
         steps.Aggregate(parts, (current, step) => step.Apply(current, addSpecialTokens));
+
+    public override int AddedTokens(bool isPair) => steps.Sum(step => step.AddedTokens(isPair));
 }

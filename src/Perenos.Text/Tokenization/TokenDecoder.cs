@@ -6,6 +6,12 @@ namespace Perenos.Text.Tokenization;
 internal abstract class TokenDecoder
 {
     public abstract List<string> Apply(List<string> tokens);
+
+    /// <summary>How many of the first tokens have a text that no later token can change.</summary>
+    public virtual int Settled(IReadOnlyList<string> tokens) => tokens.Count;
+
+    /// <summary>Whether the text of a token depends on all before it, not on its neighbours alone.</summary>
+    public virtual bool LooksFarBack => false;
 }
 
 /// <summary>Reads tokens in the byte alphabet as bytes, and these as UTF-8.</summary>

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using Perenos.Runs;
 
 namespace Perenos.Text.Tokenization;
@@ -12,6 +13,7 @@ public sealed class Tokenizer
     private const int InputPlace = -1;
 
     private readonly TokenizerParts _parts;
+    private readonly string _file;
     private readonly Normalizer? _normalizer;
     private readonly PreTokenizer? _preTokenizer;
     private readonly PostProcessor? _postProcessor;
@@ -28,10 +30,13 @@ public sealed class Tokenizer
     private Tokenizer(TokenizerParts parts, string file)
     {
         _parts = parts;
-        _normalizer = Section("normalizer", TokenizerComponents.Normalizer);
-        _preTokenizer = Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
+        _file = file;
+        _normalizer = parts.Normalizer ?? Section("normalizer", TokenizerComponents.Normalizer);
+        _preTokenizer = parts.PreTokenizer ?? Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
         _postProcessor = Section("post_processor", TokenizerComponents.PostProcessor);
-        _decoder = Section("decoder", TokenizerComponents.Decoder);
+        _decoder = parts.Decoder ?? Section("decoder", TokenizerComponents.Decoder);
+        Truncation = Section("truncation", TruncationSettings.Read);
+        Padding = Section("padding", PaddingSettings.Read);
         foreach (var token in parts.Added)
         {
             _addedById[token.Id] = token;
@@ -48,7 +53,7 @@ public sealed class Tokenizer
 
         T? Section<T>(string name, Func<ComponentSpec, T> build)
             where T : class =>
-            parts.Sections.TryGetValue(name, out var json) && json.ValueKind != System.Text.Json.JsonValueKind.Null
+            parts.Sections.TryGetValue(name, out var json) && json.ValueKind != JsonValueKind.Null
                 ? build(new ComponentSpec(json, $"$.{name}", file))
                 : null;
 
@@ -59,6 +64,12 @@ public sealed class Tokenizer
     public int VocabularySize =>
         Math.Max(_parts.Model.Vocabulary.HighestId, _addedById.Count == 0 ? -1 : _addedById.Keys.Max()) + 1;
 
+    /// <summary>How <see cref="EncodeBatch"/> cuts long texts; null where the file says nothing.</summary>
+    public TruncationSettings? Truncation { get; }
+
+    /// <summary>How <see cref="EncodeBatch"/> fills short texts up; null where the file says nothing.</summary>
+    public PaddingSettings? Padding { get; }
+
     /// <summary>What this tokenizer is: kind, size, added tokens, bytes that it cannot spell.</summary>
     public TokenizerFacts Facts()
     {
@@ -66,6 +77,7 @@ public sealed class Tokenizer
         return new TokenizerFacts
         {
             Kind = _parts.Model.Kind(isByteLevel: _decoder is ByteLevelDecoder),
+            TransformersClass = _parts.Class,
             Entries = vocabulary.Count + _addedById.Values.Count(token => vocabulary.IdOf(token.Content) < 0),
             Merges = _parts.Merges.Count,
             Added = [.. _addedById.Values.OrderBy(token => token.Id).Select(token => new AddedTokenFact(token.Id, token.Content, token.Special))],
@@ -91,6 +103,17 @@ public sealed class Tokenizer
     /// <exception cref="PerenosException">A file is missing or malformed.</exception>
     public static Tokenizer LoadGpt2(string vocabularyPath, string mergesPath) => Gpt2Files.Load(vocabularyPath, mergesPath);
 
+    /// <summary>
+    /// Opens the tokenizer of a folder: tokenizer.json, else a SentencePiece model (tokenizer.model), else vocab.json with merges.txt, else
+    /// BioGPT's dict.txt with bpecodes; null where it holds none of these.
+    /// </summary>
+    /// <exception cref="PerenosException">A file is malformed, or its kind is not known.</exception>
+    public static Tokenizer? OpenFolder(string folder)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        return TokenizerFolder.Open(folder);
+    }
+
     /// <summary>Builds the tokenizer that the metadata of a GGUF file describes (the keys tokenizer.ggml.*).</summary>
     /// <param name="model">tokenizer.ggml.model: "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).</param>
     /// <param name="pre">tokenizer.ggml.pre, the name of the word pattern of byte-level BPE.</param>
@@ -98,8 +121,11 @@ public sealed class Tokenizer
     /// <param name="merges">Pairs with a blank between; needed by "gpt2".</param>
     /// <param name="scores">Scores by id; needed by "llama".</param>
     /// <param name="tokenTypes">Types by id: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.</param>
-    /// <param name="bosId">The token that a "llama" tokenizer puts before a text, if any; special whatever its type.</param>
+    /// <param name="bosId">The token that begins a text; special whatever its type.</param>
     /// <param name="eosId">The token that ends a text; special whatever its type.</param>
+    /// <param name="addsBos">Whether it is put before a text; by default "llama" and the pattern "llama-bpe" do so.</param>
+    /// <param name="addsEos">Whether it is put behind a text; not so by default.</param>
+    /// <param name="addsSpacePrefix">Whether "llama" puts a blank before a text; so by default.</param>
     /// <exception cref="PerenosException">The lists do not fit together, or a kind or pattern is not known.</exception>
     public static Tokenizer FromGguf(
         string model,
@@ -109,12 +135,21 @@ public sealed class Tokenizer
         IReadOnlyList<float>? scores,
         IReadOnlyList<int> tokenTypes,
         int? bosId,
-        int? eosId)
+        int? eosId,
+        bool? addsBos = null,
+        bool? addsEos = null,
+        bool? addsSpacePrefix = null)
     {
         ArgumentNullException.ThrowIfNull(tokens);
         ArgumentNullException.ThrowIfNull(tokenTypes);
-        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, bosId, eosId);
+        return GgufTokenizer.Build(model, pre, tokens, merges, scores, tokenTypes, bosId, eosId, addsBos, addsEos, addsSpacePrefix);
     }
+
+    /// <summary>This tokenizer as the metadata of a GGUF file, after a check that texts are still cut alike.</summary>
+    /// <param name="rows">Rows of the model's embedding: ids without a token get a placeholder.</param>
+    /// <param name="preferredPre">Name of the word pattern where several names mean the same, such as that of the file it came from.</param>
+    /// <exception cref="PerenosException">GGUF has no words for its kind or its way to cut text.</exception>
+    public GgufVocabulary ToGguf(int rows, string? preferredPre = null) => new GgufVocabularyBuilder(this, _parts, rows).Build(preferredPre);
 
     /// <summary>The ids of a text.</summary>
     /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
@@ -157,6 +192,65 @@ public sealed class Tokenizer
         return Process([Trace(text, specialsAsText), Trace(pair, specialsAsText).With(typeId: 1)], addSpecialTokens);
     }
 
+    /// <summary>
+    /// Encodes texts, or pairs of texts, cut and filled up as <see cref="Truncation"/> and <see cref="Padding"/> say; the other methods
+    /// never cut or fill.
+    /// </summary>
+    /// <exception cref="PerenosException">A pair cannot be cut as asked.</exception>
+    public TokenEncoding[] EncodeBatch(IReadOnlyList<(string Text, string? Pair)> inputs, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        var encodings = new TokenEncoding[inputs.Count];
+        for (int index = 0; index < encodings.Length; index++)
+        {
+            var (text, pair) = inputs[index];
+            var parts = new List<TokenEncoding> { Trace(text, specialsAsText: false) };
+            if (pair is not null)
+                parts.Add(Trace(pair, specialsAsText: false).With(typeId: 1));
+            Truncation?.Apply(parts, addSpecialTokens ? _postProcessor?.AddedTokens(parts.Count > 1) ?? 0 : 0);
+            encodings[index] = Process(parts, addSpecialTokens);
+        }
+
+        Padding?.Apply(encodings);
+        return encodings;
+    }
+
+    /// <summary>This tokenizer with other settings for batches; null means neither cutting nor filling.</summary>
+    public Tokenizer With(TruncationSettings? truncation, PaddingSettings? padding)
+    {
+        var sections = new Dictionary<string, JsonElement>(_parts.Sections)
+        {
+            ["truncation"] = JsonSerializer.SerializeToElement(truncation?.ToSection()),
+            ["padding"] = JsonSerializer.SerializeToElement(padding?.ToSection()),
+        };
+        return new Tokenizer(_parts with { Sections = sections }, _file);
+    }
+
+    /// <summary>This tokenizer with more tokens, which are found in a text as they are written; the ids follow the highest.</summary>
+    /// <param name="tokens">How they are written.</param>
+    /// <param name="areSpecial">Whether decoding leaves them out with the special tokens.</param>
+    /// <param name="areWholeWords">Whether only a match that stands alone as a word counts.</param>
+    /// <exception cref="PerenosException">A token is there already, is empty or comes twice; or the tokenizer is not kept as a tokenizer.json.</exception>
+    public Tokenizer Extend(IReadOnlyList<string> tokens, bool areSpecial = false, bool areWholeWords = false)
+    {
+        ArgumentNullException.ThrowIfNull(tokens);
+        if (_parts.Files.Count > 0)
+            throw new PerenosException($"{_file} is not kept as a tokenizer.json, and its own form takes no more tokens.", "Take the tokenizer.json of the same model, if there is one.");
+        if (tokens.FirstOrDefault(token => token.Length == 0 || IdOf(token) is not null) is { } known)
+            throw new PerenosException($"The tokenizer has the token \"{known}\" already.", "Leave it out.");
+        if (tokens.CountBy(static token => token).FirstOrDefault(static entry => entry.Value > 1) is { Key: { } twice })
+            throw new PerenosException($"The token \"{twice}\" comes twice.", "Name each token once.");
+        int first = VocabularySize;
+        AddedToken[] added = [.. tokens.Select((token, index) => new AddedToken(first + index, token) { Special = areSpecial, SingleWord = areWholeWords })];
+        var sections = new Dictionary<string, JsonElement>(_parts.Sections)
+        {
+            ["added_tokens"] = JsonSerializer.SerializeToElement(
+                (_parts.Sections.TryGetValue("added_tokens", out var listed) && listed.ValueKind == JsonValueKind.Array ? listed.EnumerateArray().Select(static token => (object)token) : [])
+                .Concat(added.Select(static token => token.ToSection()))),
+        };
+        return new Tokenizer(_parts with { Added = [.. _parts.Added, .. added], Sections = sections }, _file);
+    }
+
     /// <summary>The text of ids; ids that no token has are left out.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
     {
@@ -171,7 +265,7 @@ public sealed class Tokenizer
     }
 
     /// <summary>Decodes ids one at a time, as they are generated.</summary>
-    public TokenStream Stream(bool skipSpecialTokens = true) => new(this, _decoder is ByteLevelDecoder, skipSpecialTokens);
+    public TokenStream Stream(bool skipSpecialTokens = true) => new(this, _decoder, skipSpecialTokens);
 
     /// <summary>The id of a token as the vocabulary spells it, or null.</summary>
     public int? IdOf(string token)
@@ -189,8 +283,11 @@ public sealed class Tokenizer
     public bool IsSpecial(int id) => _addedById.TryGetValue(id, out var added) && added.Special;
 
     /// <summary>The tokenizer as a tokenizer.json.</summary>
+    /// <exception cref="PerenosException">It is BioGPT's, which a tokenizer.json cannot hold.</exception>
     public byte[] ToJson()
     {
+        if (_parts.Model is BioGptModel)
+            throw new PerenosException("BioGPT's tokenizer has no form as a tokenizer.json.", "Save it to a folder, as vocab.json and merges.txt.");
         var vocabulary = _parts.Model.Vocabulary;
         return TokenizerWriter.Write(
             _parts.Sections,
@@ -201,6 +298,15 @@ public sealed class Tokenizer
                 : null);
     }
 
+    /// <summary>Writes the tokenizer into a folder in the form that it came in: tokenizer.json, tokenizer.model, or vocab.json and merges.txt.</summary>
+    public void SaveTo(string folder)
+    {
+        if (_parts.Files.Count == 0)
+            Save(Path.Combine(folder, "tokenizer.json"));
+        foreach (var (name, content) in _parts.Files)
+            File.WriteAllBytes(Path.Combine(folder, name), content);
+    }
+
     /// <summary>Writes a tokenizer.json: under a temporary name first, so that a reader never sees half of it.</summary>
     public void Save(string path)
     {
@@ -208,6 +314,8 @@ public sealed class Tokenizer
         File.WriteAllBytes(temporary, ToJson());
         File.Move(temporary, path, overwrite: true);
     }
+
+    internal static Tokenizer Of(TokenizerParts parts, string file) => new(parts, file);
 
     /// <summary>
     /// The token that a decoder sees for an id; null for one that is not there or not wanted. As in the reference, decoders see the
@@ -217,6 +325,14 @@ public sealed class Tokenizer
     {
         string? token = _normalizedForms.GetValueOrDefault(id) ?? TokenOf(id);
         return token is not null && skipSpecialTokens && _specials.Contains(token) ? null : token;
+    }
+
+    /// <summary>The words that the model would see of a text without added tokens.</summary>
+    internal IEnumerable<string> Words(string text)
+    {
+        var part = new AlignedText(text);
+        part = _normalizer?.Apply(part) ?? part;
+        return (_preTokenizer?.Apply(part) ?? [part]).Select(word => word.Text).Where(word => word.Length > 0);
     }
 
     private void Append(string text, bool specialsAsText, List<int> ids)
@@ -312,6 +428,7 @@ public sealed class Tokenizer
             Offsets = [.. offsets],
             TypeIds = new int[ids.Count],
             SpecialTokensMask = new bool[ids.Count],
+            AttentionMask = [.. Enumerable.Repeat(true, ids.Count)],
             WordIds = [.. wordIds],
             SequenceIds = [.. Enumerable.Repeat<int?>(0, ids.Count)],
         };
@@ -356,7 +473,7 @@ public sealed class Tokenizer
     private TokenEncoding Process(List<TokenEncoding> parts, bool addSpecialTokens)
     {
         for (int index = 0; index < parts.Count; index++)
-            parts[index] = parts[index].With(sequence: index);
+            parts[index] = parts[index].WithEach(part => part.With(sequence: index)).With(typeId: index);
         return TokenEncoding.Join(_postProcessor?.Apply(parts, addSpecialTokens) ?? parts);
     }
 
@@ -370,6 +487,7 @@ public sealed class Tokenizer
             Offsets = [(0, 0)],
             TypeIds = [0],
             SpecialTokensMask = [false],
+            AttentionMask = [true],
             WordIds = [0],
             SequenceIds = [0],
         };

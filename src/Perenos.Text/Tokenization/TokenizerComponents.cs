@@ -33,7 +33,9 @@ internal static class TokenizerComponents
         ["RobertaProcessing"] = static spec => new RobertaProcessor(
             spec.TokenAndId("cls"), spec.TokenAndId("sep"), spec.Flag("trim_offsets", true), spec.Flag("add_prefix_space", true)),
         ["Sequence"] = static spec => new PostProcessorSequence(spec.Items("processors").ConvertAll(PostProcessor)),
-        ["TemplateProcessing"] = static spec => new TemplateProcessor(Template(spec, "single"), Template(spec, "pair")),
+        ["TemplateProcessing"] = static spec => new TemplateProcessor(
+            Template(spec, "single", static sequences => !sequences.Contains(1)),
+            Template(spec, "pair", static sequences => sequences.Contains(0) && sequences.Contains(1))),
     };
 
     private static readonly Dictionary<string, Func<ComponentSpec, TokenDecoder>> Decoders = new()
@@ -64,8 +66,8 @@ internal static class TokenizerComponents
         ["NFKC"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkc),
         ["NFKD"] = static _ => new UnicodeNormalizer(NormalizationKind.Nfkd),
         ["Nmt"] = static _ => new NmtNormalizer(),
-        ["Precompiled"] = static spec => PrecompiledNormalizer.Read(spec.Bytes("precompiled_charsmap"))
-            ?? throw spec.Error("the table is cut off."),
+        ["Precompiled"] = static spec => new PrecompiledNormalizer(
+            CharacterMap.Read(spec.Bytes("precompiled_charsmap")) ?? throw spec.Error("the table is cut off.")),
         ["Prepend"] = static spec => new PrependNormalizer(spec.Text("prepend")),
         ["Replace"] = static spec => new ReplaceNormalizer(Pattern(spec.At("pattern")), spec.Text("content")),
         ["Sequence"] = static spec => new NormalizerSequence(spec.Items("normalizers").ConvertAll(Normalizer)),
@@ -125,7 +127,15 @@ internal static class TokenizerComponents
             : throw spec.Error($"\"{name}\" is no split behavior.", $"Known are {string.Join(", ", Enum.GetNames<SplitBehavior>())}.");
     }
 
-    private static List<TemplatePiece> Template(ComponentSpec spec, string name) => spec.Items(name).ConvertAll(item =>
+    private static List<TemplatePiece> Template(ComponentSpec spec, string name, Predicate<HashSet<int>> fits)
+    {
+        var pieces = spec.Items(name).ConvertAll(item => Piece(spec, item));
+        return fits([.. pieces.Select(static piece => piece.Sequence)])
+            ? pieces
+            : throw spec.At(name).Error("a template for one text knows A alone, one for a pair both A and B.");
+    }
+
+    private static TemplatePiece Piece(ComponentSpec spec, ComponentSpec item)
     {
         if (item.Has("Sequence"))
         {
@@ -146,5 +156,5 @@ internal static class TokenizerComponents
         return ids.Count == tokens.Count
             ? new TemplatePiece(-1, special.Number("type_id", 0), ids, tokens)
             : throw token.Error("there must be as many ids as tokens.");
-    });
+    }
 }

@@ -12,6 +12,9 @@ public sealed record TokenizerFacts
     /// <summary>BPE, Unigram, WordPiece or WordLevel, with "byte-level" or "byte fallback" where it applies.</summary>
     public required string Kind { get; init; }
 
+    /// <summary>The class with which transformers opens the files that <see cref="Tokenizer.SaveTo"/> writes.</summary>
+    public required string TransformersClass { get; init; }
+
     /// <summary>Tokens, added ones included.</summary>
     public required int Entries { get; init; }
 

@@ -6,7 +6,7 @@ using Perenos.Runs;
 namespace Perenos.Text.Tokenization;
 
 /// <summary>Everything that a tokenizer.json says, with the big lists already in their final form.</summary>
-internal sealed class TokenizerParts
+internal sealed record TokenizerParts
 {
     public required TokenModel Model { get; init; }
 
@@ -20,6 +20,21 @@ internal sealed class TokenizerParts
 
     /// <summary>Pairs of ids, best first.</summary>
     public required IReadOnlyList<(int Left, int Right)> Merges { get; init; }
+
+    /// <summary>Takes the place of the section, for what a tokenizer.json cannot say.</summary>
+    public Normalizer? Normalizer { get; init; }
+
+    /// <summary>Takes the place of the section, for what a tokenizer.json cannot say.</summary>
+    public PreTokenizer? PreTokenizer { get; init; }
+
+    /// <summary>Takes the place of the section, for what a tokenizer.json cannot say.</summary>
+    public TokenDecoder? Decoder { get; init; }
+
+    /// <summary>The class with which transformers opens the files.</summary>
+    public string Class { get; init; } = "PreTrainedTokenizerFast";
+
+    /// <summary>The files of a tokenizer that is not kept as a tokenizer.json, by name.</summary>
+    public IReadOnlyList<(string Name, byte[] Content)> Files { get; init; } = [];
 }
 
 /// <summary>

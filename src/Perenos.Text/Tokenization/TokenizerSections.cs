@@ -6,7 +6,7 @@ namespace Perenos.Text.Tokenization;
 /// A tokenizer.json under construction, for tokenizers that come from elsewhere: everything is written as a file and read again, so
 /// that there is one way in.
 /// </summary>
-internal sealed class TokenizerSections
+internal sealed record TokenizerSections
 {
     /// <summary>GPT-2's pattern and the byte alphabet, without a blank in front.</summary>
     public static readonly object ByteLevel = new { type = "ByteLevel", add_prefix_space = false, trim_offsets = true, use_regex = true };
@@ -29,31 +29,39 @@ internal sealed class TokenizerSections
 
     public required BpeOptions Options { get; init; }
 
-    /// <summary>A special token that is found only as it is written.</summary>
-    public static object Special(int id, string content) => Added(id, content, special: true, normalized: false);
+    /// <summary>Cuts at the matches of a pattern, which stay.</summary>
+    public static object Split(string pattern) => new { type = "Split", pattern = new { Regex = pattern }, behavior = "Isolated", invert = false };
 
-    public static object Added(int id, string content, bool special, bool normalized) => new
+    /// <summary>SentencePiece's way back: visible blanks and byte tokens, and the blank that was put before the text.</summary>
+    public static object SentencePieceDecoder(bool stripsBlank)
     {
-        id,
-        content,
-        single_word = false,
-        lstrip = false,
-        rstrip = false,
-        normalized,
-        special,
-    };
+        object[] steps = [new { type = "Replace", pattern = new { String = "\u2581" }, content = " " }, new { type = "ByteFallback" }, new { type = "Fuse" }];
+        return new { type = "Sequence", decoders = stripsBlank ? [.. steps, new { type = "Strip", content = " ", start = 1, stop = 0 }] : steps };
+    }
 
-    /// <summary>A template that puts the special token before each text.</summary>
-    public static object StartTemplate(int id, string token)
+    /// <summary>A template that puts special tokens before and behind each text; null where there are none.</summary>
+    public static object? Frame((int Id, string Token)? begin, (int Id, string Token)? end)
     {
-        object Special(int type) => new { SpecialToken = new { id = token, type_id = type } };
-        object Sequence(string name, int type) => new { Sequence = new { id = name, type_id = type } };
+        if (begin is null && end is null)
+            return null;
+        static object Special(string token, int type) => new { SpecialToken = new { id = token, type_id = type } };
+        IEnumerable<object> Framed(string name, int type)
+        {
+            if (begin is { } first)
+                yield return Special(first.Token, type);
+            yield return new { Sequence = new { id = name, type_id = type } };
+            if (end is { } last)
+                yield return Special(last.Token, type);
+        }
+
+        var tokens = ((int Id, string Token)?[])[begin, end];
         return new
         {
             type = "TemplateProcessing",
-            single = new[] { Special(0), Sequence("A", 0) },
-            pair = new[] { Special(0), Sequence("A", 0), Special(1), Sequence("B", 1) },
-            special_tokens = new Dictionary<string, object> { [token] = new { id = token, ids = new[] { id }, tokens = new[] { token } } },
+            single = Framed("A", 0),
+            pair = Framed("A", 0).Concat(Framed("B", 1)),
+            special_tokens = tokens.OfType<(int Id, string Token)>().DistinctBy(static token => token.Token)
+                .ToDictionary(static token => token.Token, static token => new { id = token.Token, ids = new[] { token.Id }, tokens = new[] { token.Token } }),
         };
     }
 

@@ -11,9 +11,9 @@ namespace Perenos.Text.Tokenization;
 internal sealed class UnigramModel : TokenModel
 {
     private const double UnknownPenalty = 10;
+    private const double UserDefinedMargin = 0.1;
 
-    private readonly Dictionary<(int Node, char Unit), int> _children = [];
-    private readonly Dictionary<int, (int Id, double Score)> _ends = [];
+    private readonly StringTrie<(int Id, double Score)> _pieces = new();
     private readonly double _unknownScore;
     private readonly int _unknown;
     private readonly bool _byteFallback;
@@ -21,25 +21,23 @@ internal sealed class UnigramModel : TokenModel
     /// <param name="pieces">Tokens and log probabilities; the place is the id.</param>
     /// <param name="unknown">The id of the unknown token, or -1.</param>
     /// <param name="byteFallback">Whether unknown characters become tokens such as &lt;0xE2&gt;.</param>
-    public UnigramModel(IReadOnlyList<(string Token, double Score)> pieces, int unknown, bool byteFallback)
+    /// <param name="kinds">Kinds by id, where control and byte tokens are never found in a text and those of the user always win.</param>
+    public UnigramModel(
+        IReadOnlyList<(string Token, double Score)> pieces, int unknown, bool byteFallback, IReadOnlyList<PieceKind>? kinds = null)
         : base(new Vocabulary(Ids(pieces)))
     {
         Pieces = pieces;
         _unknown = unknown;
         _byteFallback = byteFallback;
-        _unknownScore = pieces.Select(static piece => piece.Score).DefaultIfEmpty().Min() - UnknownPenalty;
-        int nodes = 1;
+        var scored = pieces.Where((_, id) => kinds is null || kinds[id] == PieceKind.Normal).Select(static piece => piece.Score).DefaultIfEmpty().ToArray();
+        _unknownScore = scored.Min() - UnknownPenalty;
         for (int id = 0; id < pieces.Count; id++)
         {
-            int node = 0;
-            foreach (char unit in pieces[id].Token)
-            {
-                if (!_children.TryGetValue((node, unit), out int child))
-                    _children[(node, unit)] = child = nodes++;
-                node = child;
-            }
-
-            _ends[node] = (id, pieces[id].Score);
+            string token = pieces[id].Token;
+            if (kinds is null || kinds[id] == PieceKind.Normal)
+                _pieces.Set(token, (id, pieces[id].Score));
+            else if (kinds[id] == PieceKind.UserDefined)
+                _pieces.Set(token, (id, Encoding.UTF8.GetByteCount(token) * scored.Max() - UserDefinedMargin));
         }
     }
 
@@ -74,10 +72,10 @@ internal sealed class UnigramModel : TokenModel
         {
             int width = char.IsHighSurrogate(word[from]) ? 2 : 1;
             bool hasSingle = false;
-            for (int to = from, node = 0; to < word.Length && _children.TryGetValue((node, word[to]), out node);)
+            for (int to = from, node = StringTrie<int>.Root; to < word.Length && _pieces.Step(ref node, word[to]);)
             {
                 to++;
-                if (!_ends.TryGetValue(node, out var piece))
+                if (!_pieces.TryGet(node, out var piece))
                     continue;
                 Offer(ref best[to], piece.Score + best[from].Score, from, piece.Id == _unknown);
                 hasSingle |= to - from == width;

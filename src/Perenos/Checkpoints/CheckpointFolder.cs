@@ -5,9 +5,12 @@ namespace Perenos.Checkpoints;
 /// <summary>Finds the weights of a model as users have them on disk.</summary>
 public static class CheckpointFolder
 {
+    private static readonly string[] HuggingFaceNames =
+        ["model.safetensors", ShardedCheckpoint.SafetensorsIndexName, "pytorch_model.bin", ShardedCheckpoint.TorchIndexName];
+
     /// <summary>
-    /// Opens a safetensors file, an index of shards, a GGUF file, or a folder that holds <c>model.safetensors</c>, shards with
-    /// their index, or a single GGUF file, in this order.
+    /// Opens a safetensors, <c>.bin</c> or GGUF file, an index of shards, or a folder that holds <c>model.safetensors</c> or shards with
+    /// their index, <c>pytorch_model.bin</c> or shards with their index, or a single GGUF file, in this order.
     /// </summary>
     /// <exception cref="PerenosException">Nothing readable is there, or it is malformed.</exception>
     public static ITensorSource OpenWeights(string folderOrFile)
@@ -15,13 +18,15 @@ public static class CheckpointFolder
         if (File.Exists(folderOrFile))
             return OpenFile(folderOrFile);
         if (!Directory.Exists(folderOrFile))
-            throw new PerenosException($"there is no file or folder {folderOrFile}.", "give a model folder as downloaded, or a .safetensors or .gguf file.");
+            throw new PerenosException($"there is no file or folder {folderOrFile}.", "give a model folder as downloaded, or a .safetensors, .bin or .gguf file.");
 
-        string single = Path.Combine(folderOrFile, "model.safetensors"), index = Path.Combine(folderOrFile, SafetensorsFolder.IndexName);
-        if (File.Exists(single))
-            return SafetensorsFile.Open(single);
-        if (File.Exists(index))
-            return SafetensorsFolder.Open(index);
+        foreach (string name in HuggingFaceNames)
+        {
+            string path = Path.Combine(folderOrFile, name);
+            if (File.Exists(path))
+                return OpenFile(path);
+        }
+
         string[] gguf = [.. Directory.EnumerateFiles(folderOrFile, "*.gguf").Order(StringComparer.Ordinal)];
         if (gguf.Length > 1)
         {
@@ -33,19 +38,16 @@ public static class CheckpointFolder
         if (gguf.Length == 1)
             return GgufSource.Open(gguf[0]);
         throw new PerenosException(
-            $"{folderOrFile} holds no weights: no model.safetensors, no {SafetensorsFolder.IndexName}, no .gguf.",
-            Directory.EnumerateFiles(folderOrFile, "*.bin").Any()
-                ? "its .bin files are Python pickles, which can run code and are not read: download the safetensors form."
-                : "give a model folder as downloaded, or a .safetensors or .gguf file.");
+            $"{folderOrFile} holds no weights: no {string.Join(", no ", HuggingFaceNames)}, no .gguf.",
+            "give a model folder as downloaded, or a .safetensors, .bin or .gguf file.");
     }
 
-    private static ITensorSource OpenFile(string path)
+    /// <summary>Opens a single file by its extension.</summary>
+    internal static ITensorSource OpenFile(string path) => Path.GetExtension(path) switch
     {
-        return Path.GetExtension(path) switch
-        {
-            ".json" => SafetensorsFolder.Open(path),
-            ".gguf" => GgufSource.Open(path),
-            _ => SafetensorsFile.Open(path),
-        };
-    }
+        ".json" => ShardedCheckpoint.Open(path),
+        ".gguf" => GgufSource.Open(path),
+        ".bin" or ".pt" or ".pth" => TorchFile.Open(path),
+        _ => SafetensorsFile.Open(path),
+    };
 }

@@ -12,7 +12,7 @@ public static class Fingerprint
     {
         using var opened = CheckpointFolder.OpenWeights(folderOrFile);
         string place = opened.Location;
-        return OfFiles(File.Exists(place) ? [place] : [.. Directory.EnumerateFiles(place, "model*.safetensors").Order(StringComparer.Ordinal)]);
+        return OfFiles(File.Exists(place) ? [place] : [.. Directory.EnumerateFiles(place).Where(file => Path.GetExtension(file) is ".safetensors" or ".bin").Order(StringComparer.Ordinal)]);
     }
 
     /// <summary>Of texts in their order.</summary>

@@ -9,26 +9,35 @@ namespace Perenos.Checkpoints;
 /// <param name="BlockBytes">Bytes of a block.</param>
 /// <param name="Torch">The same type in torch; null for a quantisation.</param>
 /// <param name="DecodeBlock">Turns one block of a quantisation into floats; null for a torch type.</param>
+/// <param name="EncodeBlock">Turns floats into one block; null where this is not implemented.</param>
 internal sealed record GgmlType(
-    uint Id, string Name, int BlockSize, int BlockBytes, torch.ScalarType? Torch, GgmlType.BlockDecoder? DecodeBlock)
+    uint Id,
+    string Name,
+    int BlockSize,
+    int BlockBytes,
+    torch.ScalarType? Torch,
+    GgmlType.BlockDecoder? DecodeBlock,
+    GgmlType.BlockEncoder? EncodeBlock = null)
 {
     public delegate void BlockDecoder(ReadOnlySpan<byte> block, Span<float> values);
+
+    public delegate void BlockEncoder(ReadOnlySpan<float> values, Span<byte> block);
 
     /// <summary>Every type whose values can be read. Numbers: <see href="https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"/>.</summary>
     public static IReadOnlyList<GgmlType> All { get; } =
     [
         Native(0, "F32", 4, torch.ScalarType.Float32),
         Native(1, "F16", 2, torch.ScalarType.Float16),
-        new(2, "Q4_0", 32, 18, null, SmallBlockQuants.Q4_0),
-        new(3, "Q4_1", 32, 20, null, SmallBlockQuants.Q4_1),
-        new(6, "Q5_0", 32, 22, null, SmallBlockQuants.Q5_0),
+        new(2, "Q4_0", 32, 18, null, SmallBlockQuants.Q4_0, SmallBlockEncoders.Q4_0),
+        new(3, "Q4_1", 32, 20, null, SmallBlockQuants.Q4_1, SmallBlockEncoders.Q4_1),
+        new(6, "Q5_0", 32, 22, null, SmallBlockQuants.Q5_0, SmallBlockEncoders.Q5_0),
         new(7, "Q5_1", 32, 24, null, SmallBlockQuants.Q5_1),
-        new(8, "Q8_0", 32, 34, null, SmallBlockQuants.Q8_0),
+        new(8, "Q8_0", 32, 34, null, SmallBlockQuants.Q8_0, SmallBlockEncoders.Q8_0),
         new(10, "Q2_K", 256, 84, null, SuperBlockQuants.Q2_K),
         new(11, "Q3_K", 256, 110, null, SuperBlockQuants.Q3_K),
-        new(12, "Q4_K", 256, 144, null, SuperBlockQuants.Q4_K),
+        new(12, "Q4_K", 256, 144, null, SuperBlockQuants.Q4_K, SuperBlockEncoders.Q4_K),
         new(13, "Q5_K", 256, 176, null, SuperBlockQuants.Q5_K),
-        new(14, "Q6_K", 256, 210, null, SuperBlockQuants.Q6_K),
+        new(14, "Q6_K", 256, 210, null, SuperBlockQuants.Q6_K, SuperBlockEncoders.Q6_K),
         new(16, "IQ2_XXS", 256, 66, null, CodebookQuants.IQ2_XXS),
         new(17, "IQ2_XS", 256, 74, null, CodebookQuants.IQ2_XS),
         new(18, "IQ3_XXS", 256, 98, null, CodebookQuants.IQ3_XXS),
@@ -51,11 +60,31 @@ internal sealed record GgmlType(
 
     public static GgmlType? Find(uint id) => All.FirstOrDefault(t => t.Id == id);
 
+    public static GgmlType Named(string name) => All.First(t => t.Name == name);
+
     /// <summary>Turns whole blocks of a quantisation into floats.</summary>
     public void Decode(ReadOnlySpan<byte> blocks, Span<float> values)
     {
         for (int block = 0; block < values.Length / BlockSize; block++)
             DecodeBlock!(blocks.Slice(block * BlockBytes, BlockBytes), values.Slice(block * BlockSize, BlockSize));
+    }
+
+    /// <summary>Turns floats into whole blocks, on all cores; a block never depends on its neighbours.</summary>
+    public unsafe void Encode(ReadOnlySpan<float> values, Span<byte> blocks)
+    {
+        const int PieceValues = 1 << 16;
+        int pieces = (values.Length + PieceValues - 1) / PieceValues, length = values.Length;
+        fixed (float* values0 = values)
+        fixed (byte* blocks0 = blocks)
+        {
+            var (source, target) = ((nint)values0, (nint)blocks0);
+            Parallel.For(0, pieces, piece =>
+            {
+                int end = Math.Min(length, (piece + 1) * PieceValues);
+                for (int at = piece * PieceValues; at < end; at += BlockSize)
+                    EncodeBlock!(new ReadOnlySpan<float>((float*)source + at, BlockSize), new Span<byte>((byte*)target + at / BlockSize * BlockBytes, BlockBytes));
+            });
+        }
     }
 
     private static GgmlType Native(uint id, string name, int bytes, torch.ScalarType type) => new(id, name, 1, bytes, type, null);

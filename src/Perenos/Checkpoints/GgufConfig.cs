@@ -6,27 +6,36 @@ namespace Perenos.Checkpoints;
 /// <summary>Writes the metadata of a GGUF model as the <c>config.json</c> of its Hugging Face twin (spelling of transformers 4, which 5 reads too).</summary>
 public static class GgufConfig
 {
-    /// <summary>The configuration of a llama, gpt2 or gptneox file.</summary>
+    /// <summary>The configuration of a model file of any architecture that can be read.</summary>
     /// <exception cref="PerenosException">A size is missing, the architecture is unknown, or it has a variant that the twin cannot express.</exception>
     public static JsonObject ToHuggingFace(GgufFile file)
     {
+        _ = GgufLayout.Of(file.Architecture, file.Location);
         var config = file.Architecture switch
         {
-            "llama" => Llama(file),
             "gpt2" => Gpt2(file),
             "gptneox" => GptNeoX(file),
-            _ => throw new PerenosException(
-                $"{file.Location} is of the architecture {Refusal.Quote(file.Architecture)}, which is not known here.", "known are llama, gpt2 and gptneox."),
+            "llama" => Llama(file),
+            "qwen2" => Qwen(file, "Qwen2ForCausalLM"),
+            "qwen3" => Qwen(file, "Qwen3ForCausalLM"),
+            "gemma" => Gemma(file, "GemmaForCausalLM", "gemma"),
+            "gemma2" => Gemma2(file),
+            _ => Gemma3(file),
         };
         config["vocab_size"] = file.Tensors.GetValueOrDefault("token_embd.weight") is { Shape: [var rows, _] }
             ? rows
             : throw Refusal.Malformed(file.Location, "it lacks the embedding token_embd.weight");
         config["tie_word_embeddings"] = !file.Tensors.ContainsKey("output.weight");
-        foreach (var (key, name) in new[] { ("bos", "bos"), ("eos", "eos"), ("padding", "pad") })
+        foreach (var (key, name) in new[] { ("bos", "bos"), ("padding", "pad") })
         {
             if (file.Integer($"tokenizer.ggml.{key}_token_id") is { } id)
                 config[$"{name}_token_id"] = id;
         }
+
+        // The end of a text, of a turn, and of a message that asks for a tool: each ends what a model says.
+        long[] ends = [.. new[] { "eos", "eot", "eom" }.Select(end => file.Integer($"tokenizer.ggml.{end}_token_id")).OfType<long>().Distinct()];
+        if (ends.Length > 0)
+            config["eos_token_id"] = ends.Length == 1 ? ends[0] : new JsonArray([.. ends.Select(id => (JsonNode)id)]);
 
         // Read back as from a file: a number that a program put there is read as its own type only.
         return JsonNode.Parse(config.ToJsonString())!.AsObject();
@@ -34,31 +43,98 @@ public static class GgufConfig
 
     private static JsonObject Llama(GgufFile file)
     {
-        if (file.Integer("llama.expert_count") is > 0 and var experts)
-            throw new PerenosException($"{file.Location} is a mixture of {experts} experts.", "only dense llama models can be read from GGUF.");
-        long width = Size(file, "embedding_length"), heads = Size(file, "attention.head_count");
-        long headSize = file.Integer("llama.attention.key_length") ?? width / heads;
+        var config = Gated(file, "LlamaForCausalLM", "llama");
+        long headSize = config["head_dim"]!.GetValue<long>();
         if (file.Integer("llama.rope.dimension_count") is { } rotated && rotated != headSize)
             throw new PerenosException($"{file.Location} rotates {rotated} of {headSize} dimensions of a head.", "Hugging Face's llama rotates all of them.");
+        config["hidden_act"] = "silu";
+        config["rope_scaling"] = GgufRotaryScaling.Read(file);
+        config["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_q.bias");
+        config["mlp_bias"] = file.Tensors.ContainsKey("blk.0.ffn_up.bias");
+        return config;
+    }
+
+    private static JsonObject Qwen(GgufFile file, string architecture)
+    {
+        var config = Gated(file, architecture, file.Architecture);
+        config["hidden_act"] = "silu";
+        config["rope_scaling"] = GgufRotaryScaling.Read(file);
+        config["use_sliding_window"] = false;
+        if (file.Architecture == "qwen3")
+            config["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_q.bias");
+        return config;
+    }
+
+    private static JsonObject Gemma(GgufFile file, string architecture, string type)
+    {
+        var config = Gated(file, architecture, type);
+        config["hidden_act"] = "gelu_pytorch_tanh";
+        config["hidden_activation"] = "gelu_pytorch_tanh";
+        config["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_q.bias");
+        return config;
+    }
+
+    private static JsonObject Gemma2(GgufFile file)
+    {
+        var config = Gemma(file, "Gemma2ForCausalLM", "gemma2");
+        long layers = Size(file, "block_count");
+        config["query_pre_attn_scalar"] = ScoreDivisor(config, isLargest: layers == 46);
+        config["attn_logit_softcapping"] = file.Number("gemma2.attn_logit_softcapping") ?? 50.0;
+        config["final_logit_softcapping"] = file.Number("gemma2.final_logit_softcapping") ?? 30.0;
+        config["sliding_window"] = file.Integer("gemma2.attention.sliding_window") ?? 4096;
+        config["layer_types"] = LayerTypes(layers, period: 2);
+        return config;
+    }
+
+    private static JsonObject Gemma3(GgufFile file)
+    {
+        var config = Gemma(file, "Gemma3ForCausalLM", "gemma3_text");
+        long layers = Size(file, "block_count");
+        config["rope_theta"] = file.Number("gemma3.rope.freq_base") ?? 1_000_000.0;
+        config["rope_local_base_freq"] = file.Number("gemma3.rope.freq_base_swa") ?? 10_000.0;
+        config["rope_scaling"] = GgufRotaryScaling.Read(file);
+        config["query_pre_attn_scalar"] = ScoreDivisor(config, isLargest: layers == 62);
+        config["attn_logit_softcapping"] = null;
+        config["final_logit_softcapping"] = file.Number("gemma3.final_logit_softcapping");
+        config["sliding_window"] = file.Integer("gemma3.attention.sliding_window")
+            ?? throw Refusal.Malformed(file.Location, "it lacks gemma3.attention.sliding_window");
+        config["layer_types"] = LayerTypes(layers, period: 6);
+        return config;
+    }
+
+    /// <summary>What the gated models have in common.</summary>
+    private static JsonObject Gated(GgufFile file, string architecture, string type)
+    {
+        if (file.Integer($"{file.Architecture}.expert_count") is > 0 and var experts)
+            throw new PerenosException($"{file.Location} is a mixture of {experts} experts.", "only dense models can be read from GGUF.");
+        long width = Size(file, "embedding_length"), heads = Size(file, "attention.head_count");
         return new JsonObject
         {
-            ["architectures"] = new JsonArray("LlamaForCausalLM"),
-            ["model_type"] = "llama",
+            ["architectures"] = new JsonArray(architecture),
+            ["model_type"] = type,
             ["hidden_size"] = width,
             ["intermediate_size"] = Size(file, "feed_forward_length"),
             ["num_hidden_layers"] = Size(file, "block_count"),
             ["num_attention_heads"] = heads,
-            ["num_key_value_heads"] = file.Integer("llama.attention.head_count_kv") ?? heads,
-            ["head_dim"] = headSize,
+            ["num_key_value_heads"] = file.Integer($"{file.Architecture}.attention.head_count_kv") ?? heads,
+            ["head_dim"] = file.Integer($"{file.Architecture}.attention.key_length") ?? width / heads,
             ["max_position_embeddings"] = Size(file, "context_length"),
-            ["hidden_act"] = "silu",
             ["rms_norm_eps"] = Required(file, "attention.layer_norm_rms_epsilon"),
-            ["rope_theta"] = file.Number("llama.rope.freq_base") ?? 10_000.0,
-            ["rope_scaling"] = Scaling(file),
-            ["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_q.bias"),
-            ["mlp_bias"] = file.Tensors.ContainsKey("blk.0.ffn_up.bias"),
+            ["rope_theta"] = file.Number($"{file.Architecture}.rope.freq_base") ?? 10_000.0,
         };
     }
+
+    /// <summary>
+    /// Scores are divided by the root of this number. GGUF does not hold it: llama.cpp takes the size of a head, but in the largest
+    /// model of each generation, which it knows by its layers, width / heads.
+    /// </summary>
+    internal static long ScoreDivisor(JsonObject config, bool isLargest) => isLargest
+        ? config["hidden_size"]!.GetValue<long>() / config["num_attention_heads"]!.GetValue<long>()
+        : config["head_dim"]!.GetValue<long>();
+
+    /// <summary>Windows in all layers but the last of each period.</summary>
+    internal static JsonArray LayerTypes(long layers, int period) =>
+        new([.. Enumerable.Range(1, (int)Math.Min(layers, ushort.MaxValue)).Select(layer => (JsonNode)(layer % period == 0 ? "full_attention" : "sliding_attention"))]);
 
     private static JsonObject Gpt2(GgufFile file)
     {
@@ -96,56 +172,6 @@ public static class GgufConfig
             ["rotary_emb_base"] = file.Number("gptneox.rope.freq_base") ?? 10_000.0,
             ["use_parallel_residual"] = file.Flag("gptneox.use_parallel_residual") ?? true,
             ["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_qkv.bias"),
-        };
-    }
-
-    private static JsonObject? Scaling(GgufFile file)
-    {
-        if (file.Tensors.ContainsKey(GgufSource.RotaryFactors))
-            return Llama3Scaling(file);
-        double? factor = file.Number("llama.rope.scaling.factor");
-        return file.Text("llama.rope.scaling.type") switch
-        {
-            null or "none" => null,
-            "linear" when factor is { } f => new JsonObject { ["rope_type"] = "linear", ["factor"] = f },
-            "yarn" when factor is { } f && file.Integer("llama.rope.scaling.original_context_length") is { } original =>
-                new JsonObject { ["rope_type"] = "yarn", ["factor"] = f, ["original_max_position_embeddings"] = original },
-            var type => throw new PerenosException(
-                $"{file.Location} scales its rotary positions by {Refusal.Quote(type!)} without the numbers it takes, or in a way not known here.",
-                "known are linear and yarn; use the safetensors form of the model."),
-        };
-    }
-
-    /// <summary>
-    /// Llama 3's converter stores one divisor for each frequency instead of the four numbers it came from. Released models have
-    /// 1, 4 and 8,192 for three of them, and the fourth is the largest divisor; if these do not give the stored divisors back, the file is refused.
-    /// </summary>
-    private static JsonObject Llama3Scaling(GgufFile file)
-    {
-        const double LowFrequency = 1, HighFrequency = 4, OriginalContext = 8_192;
-        using var tensor = file.Read(GgufSource.RotaryFactors, TorchSharp.torch.ScalarType.Float32);
-        float[] divisors = tensor.data<float>().ToArray();
-        double theta = file.Number("llama.rope.freq_base") ?? 10_000, factor = divisors.Length > 0 ? divisors.Max() : 1;
-        for (int i = 0; i < divisors.Length; i++)
-        {
-            double wavelength = 2 * Math.PI * Math.Pow(theta, (double)i / divisors.Length);
-            double smooth = Math.Clamp((OriginalContext / wavelength - LowFrequency) / (HighFrequency - LowFrequency), 0, 1);
-            double expected = 1 / ((1 - smooth) / factor + smooth);
-            if (!(Math.Abs(divisors[i] - expected) <= 1e-3 * expected))
-            {
-                throw new PerenosException(
-                    $"{file.Location} rescales its rotary frequencies ({GgufSource.RotaryFactors}) in a way that is not Llama 3's.",
-                    "use the safetensors form of the model.");
-            }
-        }
-
-        return new JsonObject
-        {
-            ["rope_type"] = "llama3",
-            ["factor"] = factor,
-            ["low_freq_factor"] = LowFrequency,
-            ["high_freq_factor"] = HighFrequency,
-            ["original_max_position_embeddings"] = (long)OriginalContext,
         };
     }
 

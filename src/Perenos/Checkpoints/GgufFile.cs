@@ -52,6 +52,7 @@ public sealed class GgufFile : IDisposable
         var opened = new GgufFile(MappedFile.Open(path));
         try
         {
+            Placeholder.Refuse(opened._file);
             opened.ReadDescription();
             return opened;
         }
@@ -93,7 +94,7 @@ public sealed class GgufFile : IDisposable
     {
         if (!_tensors.TryGetValue(name, out var tensor))
             throw new PerenosException($"{Location} holds no tensor {Refusal.Quote(name)}.", "is this the checkpoint of another architecture?");
-        var stored = GgmlType.All.First(t => t.Name == tensor.Type);
+        var stored = GgmlType.Named(tensor.Type);
         var direct = stored.Torch ?? torch.ScalarType.Float32;
         var result = TensorBytes.Create(tensor.Shape, type ?? direct);
         if (result.dtype == direct)
@@ -101,6 +102,18 @@ public sealed class GgufFile : IDisposable
         else
             ReadConverted(tensor, stored, direct, result);
         return result;
+    }
+
+    /// <summary>The values of a small tensor, without the engine.</summary>
+    internal float[] ReadFloats(string name)
+    {
+        var tensor = _tensors[name];
+        var stored = GgmlType.Named(tensor.Type);
+        if (tensor.Type != "F32" && stored.DecodeBlock is null || tensor.Length > 1 << 20)
+            throw Refusal.Malformed(Location, $"tensor {Refusal.Quote(name)} is {tensor.Type} of {tensor.Length:N0} bytes");
+        var values = new float[tensor.Length / stored.BlockBytes * stored.BlockSize];
+        Decode(tensor, stored, 0, MemoryMarshal.AsBytes(values.AsSpan()));
+        return values;
     }
 
     /// <inheritdoc/>

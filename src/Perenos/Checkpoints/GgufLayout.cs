@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Perenos.Runs;
 using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;
@@ -20,6 +21,9 @@ internal enum GgufChange
 
     /// <summary>Rows of query, key and value as [3, head, d] where GPT-NeoX has [head, 3, d].</summary>
     FusedRows,
+
+    /// <summary>1 + w where Gemma's norms have w, to which they add 1 when they compute.</summary>
+    PlusOne,
 }
 
 /// <summary>
@@ -29,21 +33,39 @@ internal sealed partial class GgufLayout
 {
     private const string Block = "blk.N.";
 
-    private static readonly GgufLayout Llama = new("model.layers.N.",
+    /// <summary>Names of everything but norms and biases that gated models with separate query, key and value share.</summary>
+    private static readonly (string Gguf, string Name, GgufChange Change)[] Gated =
     [
         ("token_embd", "model.embed_tokens", GgufChange.None),
-        ("output_norm", "model.norm", GgufChange.None),
         ("output", "lm_head", GgufChange.None),
-        ("blk.N.attn_norm", "input_layernorm", GgufChange.None),
-        ("blk.N.attn_q", "self_attn.q_proj", GgufChange.QueryRows),
-        ("blk.N.attn_k", "self_attn.k_proj", GgufChange.KeyRows),
+        ("blk.N.attn_q", "self_attn.q_proj", GgufChange.None),
+        ("blk.N.attn_k", "self_attn.k_proj", GgufChange.None),
         ("blk.N.attn_v", "self_attn.v_proj", GgufChange.None),
         ("blk.N.attn_output", "self_attn.o_proj", GgufChange.None),
-        ("blk.N.ffn_norm", "post_attention_layernorm", GgufChange.None),
         ("blk.N.ffn_gate", "mlp.gate_proj", GgufChange.None),
         ("blk.N.ffn_up", "mlp.up_proj", GgufChange.None),
         ("blk.N.ffn_down", "mlp.down_proj", GgufChange.None),
+    ];
+
+    private static readonly GgufLayout Llama = new("model.layers.N.",
+    [
+        .. Gated.Select(module => module with
+        {
+            Change = module.Gguf switch { "blk.N.attn_q" => GgufChange.QueryRows, "blk.N.attn_k" => GgufChange.KeyRows, _ => GgufChange.None },
+        }),
+        .. Norms(GgufChange.None),
     ]);
+
+    // Its rotation is the half-split kind in llama.cpp too: nothing is interleaved.
+    private static readonly GgufLayout Qwen2 = new("model.layers.N.", [.. Gated, .. Norms(GgufChange.None)]);
+
+    private static readonly GgufLayout Qwen3 = new("model.layers.N.", [.. Gated, .. Norms(GgufChange.None), .. HeadNorms(GgufChange.None)]);
+
+    private static readonly GgufLayout Gemma = new("model.layers.N.", [.. Gated, .. Norms(GgufChange.PlusOne)]);
+
+    private static readonly GgufLayout Gemma2 = new("model.layers.N.", [.. Gated, .. SandwichNorms()]);
+
+    private static readonly GgufLayout Gemma3 = new("model.layers.N.", [.. Gated, .. SandwichNorms(), .. HeadNorms(GgufChange.PlusOne)]);
 
     private static readonly GgufLayout Gpt2 = new("transformer.h.N.",
     [
@@ -72,22 +94,39 @@ internal sealed partial class GgufLayout
         ("blk.N.ffn_down", "mlp.dense_4h_to_h", GgufChange.None),
     ]);
 
-    private readonly Dictionary<string, (string Name, GgufChange Change)> _modules;
+    private static readonly Dictionary<string, GgufLayout> Architectures = new(StringComparer.Ordinal)
+    {
+        ["gemma"] = Gemma,
+        ["gemma2"] = Gemma2,
+        ["gemma3"] = Gemma3,
+        ["gpt2"] = Gpt2,
+        ["gptneox"] = GptNeoX,
+        ["llama"] = Llama,
+        ["qwen2"] = Qwen2,
+        ["qwen3"] = Qwen3,
+    };
 
-    private GgufLayout(string layer, (string Gguf, string Name, GgufChange Change)[] modules) =>
+    private readonly Dictionary<string, (string Name, GgufChange Change)> _modules;
+    private readonly Dictionary<string, string> _names;
+
+    private GgufLayout(string layer, (string Gguf, string Name, GgufChange Change)[] modules)
+    {
         _modules = modules.ToDictionary(
             m => m.Gguf,
             m => (m.Gguf.StartsWith(Block, StringComparison.Ordinal) ? layer + m.Name : m.Name, m.Change),
             StringComparer.Ordinal);
+        _names = _modules.ToDictionary(m => m.Value.Name, m => m.Key, StringComparer.Ordinal);
+    }
 
-    /// <summary>Null where the architecture is not known here.</summary>
-    public static GgufLayout? Find(string architecture) => architecture switch
-    {
-        "llama" => Llama,
-        "gpt2" => Gpt2,
-        "gptneox" => GptNeoX,
-        _ => null,
-    };
+    /// <summary>The architectures that can be read and written.</summary>
+    public static IEnumerable<string> Known => Architectures.Keys;
+
+    /// <summary>The layout of an architecture as GGUF spells it.</summary>
+    /// <exception cref="PerenosException">It is not known here.</exception>
+    public static GgufLayout Of(string architecture, string location) => Architectures.TryGetValue(architecture, out var layout)
+        ? layout
+        : throw new PerenosException(
+            $"{location} is of the architecture {Refusal.Quote(architecture)}, which is not known here.", $"known are {string.Join(", ", Known)}.");
 
     /// <summary>The Hugging Face name and what to change, or null for a name that has no place in the architecture.</summary>
     public (string Name, GgufChange Change)? Translate(string gguf)
@@ -99,12 +138,25 @@ internal sealed partial class GgufLayout
         string module = (number.Length > 0 ? Block : "") + match.Groups["module"].Value;
         if (!_modules.TryGetValue(module, out var found))
             return null;
-        // A bias is one row long: transposing it changes nothing.
-        var change = found.Change == GgufChange.Transposed && suffix == "bias" ? GgufChange.None : found.Change;
-        return ($"{found.Name.Replace(".N.", $".{number}.", StringComparison.Ordinal)}.{suffix}", change);
+        return ($"{found.Name.Replace(".N.", $".{number}.", StringComparison.Ordinal)}.{suffix}", Change(module, suffix));
     }
 
-    /// <summary>The shape after <see cref="Apply"/>.</summary>
+    /// <summary>The GGUF name of a Hugging Face name and what <see cref="Revert"/> has to do, or null for a name that has no place.</summary>
+    public (string Gguf, GgufChange Change)? Place(string name)
+    {
+        int end = name.LastIndexOf('.');
+        if (end < 0 || name[(end + 1)..] is not ("weight" or "bias"))
+            return null;
+        string module = name[..end];
+        var number = LayerNumber().Match(module);
+        if (number.Success)
+            module = $"{module[..number.Index]}.N.{module[(number.Index + number.Length)..]}";
+        return _names.TryGetValue(module, out string? found)
+            ? ($"{found.Replace(".N.", $".{number.Groups[1].Value}.", StringComparison.Ordinal)}{name[end..]}", Change(found, name[(end + 1)..]))
+            : null;
+    }
+
+    /// <summary>The shape after <see cref="Apply"/>, and after <see cref="Revert"/>.</summary>
     public static long[] ShapeAfter(GgufChange change, long[] shape) =>
         change == GgufChange.Transposed && shape.Length == 2 ? [shape[1], shape[0]] : shape;
 
@@ -121,6 +173,25 @@ internal sealed partial class GgufLayout
                 tensor.view([heads, shape[0] / heads / 2, 2, .. rest]).transpose(1, 2).reshape(shape),
             // [3, head, d, …] -> [head, 3, d, …]
             GgufChange.FusedRows => tensor.view([3, heads, shape[0] / heads / 3, .. rest]).transpose(0, 1).reshape(shape),
+            GgufChange.PlusOne => tensor.Plus(-1),
+            _ => tensor,
+        };
+    }
+
+    /// <summary>The tensor in GGUF's layout: the inverse of <see cref="Apply"/>.</summary>
+    public static Tensor Revert(GgufChange change, Tensor tensor, long heads)
+    {
+        long[] shape = tensor.shape;
+        long[] rest = shape[1..];
+        return change switch
+        {
+            GgufChange.Transposed => tensor.t(),
+            // [head, 2, d/2, …] -> [head, d/2, 2, …]
+            GgufChange.QueryRows or GgufChange.KeyRows =>
+                tensor.view([heads, 2, shape[0] / heads / 2, .. rest]).transpose(1, 2).reshape(shape),
+            // [head, 3, d, …] -> [3, head, d, …]
+            GgufChange.FusedRows => tensor.view([heads, 3, shape[0] / heads / 3, .. rest]).transpose(0, 1).reshape(shape),
+            GgufChange.PlusOne => tensor.Plus(1),
             _ => tensor,
         };
     }
@@ -132,6 +203,36 @@ internal sealed partial class GgufLayout
         GgufChange.FusedRows => heads * 3,
         _ => 1,
     };
+
+    // A bias is one row long: transposing it changes nothing.
+    private GgufChange Change(string module, string suffix) =>
+        _modules[module].Change is GgufChange.Transposed && suffix == "bias" ? GgufChange.None : _modules[module].Change;
+
+    private static (string Gguf, string Name, GgufChange Change)[] Norms(GgufChange change) =>
+    [
+        ("output_norm", "model.norm", change),
+        ("blk.N.attn_norm", "input_layernorm", change),
+        ("blk.N.ffn_norm", "post_attention_layernorm", change),
+    ];
+
+    /// <summary>Before and behind each of the two parts of a layer.</summary>
+    private static (string Gguf, string Name, GgufChange Change)[] SandwichNorms() =>
+    [
+        ("output_norm", "model.norm", GgufChange.PlusOne),
+        ("blk.N.attn_norm", "input_layernorm", GgufChange.PlusOne),
+        ("blk.N.post_attention_norm", "post_attention_layernorm", GgufChange.PlusOne),
+        ("blk.N.ffn_norm", "pre_feedforward_layernorm", GgufChange.PlusOne),
+        ("blk.N.post_ffw_norm", "post_feedforward_layernorm", GgufChange.PlusOne),
+    ];
+
+    private static (string Gguf, string Name, GgufChange Change)[] HeadNorms(GgufChange change) =>
+    [
+        ("blk.N.attn_q_norm", "self_attn.q_norm", change),
+        ("blk.N.attn_k_norm", "self_attn.k_norm", change),
+    ];
+
+    [GeneratedRegex(@"\.(0|[1-9][0-9]{0,4})\.", RegexOptions.CultureInvariant)]
+    private static partial Regex LayerNumber();
 
     [GeneratedRegex(@"^(?:blk\.(?<layer>0|[1-9][0-9]{0,4})\.)?(?<module>[a-z_]+)\.(?<suffix>weight|bias)$", RegexOptions.CultureInvariant)]
     private static partial Regex NameParts();

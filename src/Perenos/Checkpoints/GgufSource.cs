@@ -4,12 +4,9 @@ using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;
 
-/// <summary>The tensors of a GGUF model under the names and in the layout of its Hugging Face twin (llama, gpt2, gpt-neox).</summary>
+/// <summary>The tensors of a GGUF model under the names and in the layout of its Hugging Face twin.</summary>
 public sealed class GgufSource : ITensorSource
 {
-    /// <summary>Holds Llama 3's rescaling of the rotary frequencies, which belongs to the configuration in Hugging Face's form.</summary>
-    internal const string RotaryFactors = "rope_freqs.weight";
-
     private readonly Dictionary<string, TensorInfo> _tensors = new(StringComparer.Ordinal);
     private readonly Dictionary<string, (string Gguf, GgufChange Change)> _origins = new(StringComparer.Ordinal);
     private readonly long _heads;
@@ -20,13 +17,12 @@ public sealed class GgufSource : ITensorSource
         File = file;
         if (file.Text("general.type") is { } kind && kind != "model")
             throw new PerenosException($"{file.Location} is not a model but of the type {Refusal.Quote(kind)}.", "give the file of the model itself.");
-        var layout = GgufLayout.Find(file.Architecture) ?? throw new PerenosException(
-            $"{file.Location} is of the architecture {Refusal.Quote(file.Architecture)}, which is not known here.", "known are llama, gpt2 and gptneox.");
+        var layout = GgufLayout.Of(file.Architecture, file.Location);
         _heads = HeadCount("attention.head_count") ?? throw Refusal.Malformed(file.Location, $"it lacks {file.Architecture}.attention.head_count");
         _keyHeads = HeadCount("attention.head_count_kv") ?? _heads;
         foreach (var (name, tensor) in file.Tensors)
         {
-            if (name != RotaryFactors)
+            if (!GgufRotaryScaling.IsPartOfConfiguration(name))
                 Add(layout, tensor);
         }
     }
@@ -62,14 +58,15 @@ public sealed class GgufSource : ITensorSource
     {
         if (!_origins.TryGetValue(name, out var origin))
             throw Refusal.NoSuchTensor(this, name);
-        var stored = File.Read(origin.Gguf, type);
+        // float32: 1 + w has lost the last bits of a small w in narrower types.
+        var stored = File.Read(origin.Gguf, origin.Change == GgufChange.PlusOne ? torch.ScalarType.Float32 : type);
         if (origin.Change == GgufChange.None)
             return stored;
         using (stored)
         using (NewDisposeScope())
         {
             long heads = origin.Change == GgufChange.KeyRows ? _keyHeads : _heads;
-            return GgufLayout.Apply(origin.Change, stored, heads).contiguous().DetachFromDisposeScope();
+            return GgufLayout.Apply(origin.Change, stored, heads).to(type ?? stored.dtype).contiguous().DetachFromDisposeScope();
         }
     }
 
@@ -90,7 +87,7 @@ public sealed class GgufSource : ITensorSource
         long unit = GgufLayout.RowUnit(change, change == GgufChange.KeyRows ? _keyHeads : _heads);
         if (change == GgufChange.Transposed && tensor.Shape.Length != 2 || unit > 1 && (tensor.Shape.Length == 0 || tensor.Shape[0] % unit != 0))
             throw Refusal.Malformed(Location, $"tensor {quoted} of shape [{string.Join(", ", tensor.Shape)}] does not fit {_heads} heads and {_keyHeads} for keys");
-        var type = GgmlType.All.First(t => t.Name == tensor.Type).Torch;
+        var type = GgmlType.Named(tensor.Type).Torch;
         _tensors.Add(name, new TensorInfo(
             name, type, tensor.Type, GgufLayout.ShapeAfter(change, tensor.Shape), tensor.Offset, tensor.Length, Location));
         _origins.Add(name, (tensor.Name, change));

@@ -50,4 +50,26 @@ public enum GgufKind
 /// (<c>string[]</c>, <c>float[]</c>), or <c>GgufValue[]</c> for an array of arrays.
 /// </param>
 /// <param name="ElementKind">Kind of an array's elements; null otherwise.</param>
-public sealed record GgufValue(GgufKind Kind, object Value, GgufKind? ElementKind = null);
+public sealed record GgufValue(GgufKind Kind, object Value, GgufKind? ElementKind = null)
+{
+    /// <summary>A text.</summary>
+    public static GgufValue Text(string value) => new(GgufKind.String, value);
+
+    /// <summary>A truth value.</summary>
+    public static GgufValue Flag(bool value) => new(GgufKind.Bool, value);
+
+    /// <summary>A number as llama.cpp reads sizes and ids: 32 bits, unsigned.</summary>
+    public static GgufValue Size(long value) => new(GgufKind.UInt32, checked((uint)value));
+
+    /// <summary>A number as llama.cpp reads rates and factors: single precision.</summary>
+    public static GgufValue Number(double value) => new(GgufKind.Float32, (float)value);
+
+    /// <summary>Texts.</summary>
+    public static GgufValue Texts(IEnumerable<string> values) => new(GgufKind.Array, values.ToArray(), GgufKind.String);
+
+    /// <summary>Whole numbers of 32 bits.</summary>
+    public static GgufValue Integers(IEnumerable<int> values) => new(GgufKind.Array, values.ToArray(), GgufKind.Int32);
+
+    /// <summary>Numbers in single precision.</summary>
+    public static GgufValue Numbers(IEnumerable<float> values) => new(GgufKind.Array, values.ToArray(), GgufKind.Float32);
+}

@@ -20,6 +20,10 @@ internal static class Refusal
         "check the path, its permissions and the free space of the disk.",
         inner);
 
+    /// <summary>An unsigned value that torch has no type for.</summary>
+    public static PerenosException TooLargeForTorch(string path, string tensor, OverflowException inner) =>
+        Malformed(path, $"tensor {Quote(tensor)} has values above 2^63 - 1, which torch cannot hold", inner);
+
     /// <summary>There is no tensor of that name; says which ones come near.</summary>
     public static PerenosException NoSuchTensor(ITensorSource source, string name)
     {

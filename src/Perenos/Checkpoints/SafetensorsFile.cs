@@ -27,6 +27,7 @@ public sealed class SafetensorsFile : ITensorSource
         var file = MappedFile.Open(path);
         try
         {
+            Placeholder.Refuse(file);
             return new SafetensorsFile(file, SafetensorsHeader.Read(file));
         }
         catch
@@ -46,48 +47,16 @@ public sealed class SafetensorsFile : ITensorSource
         if (!Tensors.TryGetValue(name, out var info))
             throw Refusal.NoSuchTensor(this, name);
         var onDisk = SafetensorsType.Find(info.DType)!;
-        var result = TensorBytes.Create(info.Shape, type ?? onDisk.ReadAs);
         try
         {
-            if (result.dtype == onDisk.Torch)
-                TensorBytes.ForEachPiece(result, (piece, first) => Bytes(first, piece.Length / onDisk.Bytes).CopyTo(piece));
-            else
-                ReadConverted(result, onDisk, Bytes);
-            return result;
+            return StoredElements.Read(info.Shape, onDisk, type, (first, target) => _file.Slice(info.Offset + first * onDisk.Bytes, target.Length).CopyTo(target));
         }
         catch (OverflowException e)
         {
-            result.Dispose();
-            throw Refusal.Malformed(Location, $"tensor {Refusal.Quote(name)} has values above 2^63 - 1, which torch cannot hold", e);
+            throw Refusal.TooLargeForTorch(Location, name, e);
         }
-
-        ReadOnlySpan<byte> Bytes(long first, int count) =>
-            _file.Slice(info.Offset + first * onDisk.Bytes, count * onDisk.Bytes);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
-
-    private delegate ReadOnlySpan<byte> Elements(long first, int count);
-
-    /// <summary>Converts in small pieces, so that the tensor never exists in both types.</summary>
-    private static void ReadConverted(Tensor result, SafetensorsType onDisk, Elements elements)
-    {
-        const int PieceElements = 1 << 20;
-        using var scope = NewDisposeScope();
-        long total = result.numel();
-        var flat = result.view(-1);
-        var buffer = empty([Math.Min(PieceElements, total)], dtype: onDisk.ReadAs);
-        for (long first = 0; first < total; first += PieceElements)
-        {
-            int count = (int)Math.Min(PieceElements, total - first);
-            using var part = buffer.narrow(0, 0, count);
-            if (onDisk.Torch is null)
-                onDisk.Decode(elements(first, count), part.bytes);
-            else
-                elements(first, count).CopyTo(part.bytes);
-            using var target = flat.narrow(0, first, count);
-            target.copy_(part);
-        }
-    }
 }

@@ -8,6 +8,13 @@ using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;
 
+/// <summary>A tensor to be written into a safetensors file.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Type">Type of its elements.</param>
+/// <param name="Shape">Sizes, outermost first.</param>
+/// <param name="Read">Gives it, outside any dispose scope; called once, and the writer frees what it gets.</param>
+public sealed record SafetensorsEntry(string Name, ScalarType Type, long[] Shape, Func<Tensor> Read);
+
 /// <summary>
 /// Writes safetensors files byte for byte as the reference implementation does: wide types first, then by name; header padded
 /// to 8 bytes. One tensor at a time goes to the disk, and a file appears under its name only when it is whole.
@@ -17,9 +24,11 @@ public static partial class SafetensorsWriter
     /// <summary>The size at which transformers begins a new file.</summary>
     public const long DefaultShardBytes = 5_000_000_000;
 
-    private sealed record Entry(string Name, Tensor Tensor, SafetensorsType Type)
+    private sealed record Entry(string Name, long[] Shape, SafetensorsType Type, Func<Tensor> Read, bool IsOwned)
     {
-        public long Bytes => Tensor.numel() * Type.Bytes;
+        public long Elements => Shape.Aggregate(1L, (product, size) => product * size);
+
+        public long Bytes => Elements * Type.Bytes;
     }
 
     /// <summary>Writes one file. <c>format: pt</c>, which transformers demands, is added to the metadata.</summary>
@@ -37,10 +46,22 @@ public static partial class SafetensorsWriter
         string folder,
         IEnumerable<(string Name, Tensor Tensor)> tensors,
         IReadOnlyDictionary<string, string>? metadata = null,
-        long maximumShardBytes = DefaultShardBytes)
+        long maximumShardBytes = DefaultShardBytes) =>
+        WriteShards(folder, Entries(tensors), metadata, maximumShardBytes);
+
+    /// <summary>Likewise, with one tensor at a time in memory.</summary>
+    /// <exception cref="PerenosException">As in <see cref="Write"/>.</exception>
+    public static void WriteShards(
+        string folder,
+        IEnumerable<SafetensorsEntry> tensors,
+        IReadOnlyDictionary<string, string>? metadata = null,
+        long maximumShardBytes = DefaultShardBytes) =>
+        WriteShards(folder, Entries(tensors.Select(tensor => (tensor, true))), metadata, maximumShardBytes);
+
+    private static void WriteShards(string folder, List<Entry> entries, IReadOnlyDictionary<string, string>? metadata, long maximumShardBytes)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumShardBytes, 1);
-        var shards = Split(Entries(tensors), maximumShardBytes);
+        var shards = Split(entries, maximumShardBytes);
         string NameOf(int shard) => shards.Count == 1 ? "model.safetensors" : $"model-{shard + 1:D5}-of-{shards.Count:D5}.safetensors";
         for (int shard = 0; shard < shards.Count; shard++)
             WriteFile(Path.Combine(folder, NameOf(shard)), shards[shard], metadata);
@@ -48,8 +69,8 @@ public static partial class SafetensorsWriter
         HashSet<string> written = [.. Enumerable.Range(0, shards.Count).Select(NameOf)];
         if (shards.Count > 1)
         {
-            WriteIndex(Path.Combine(folder, SafetensorsFolder.IndexName), shards, NameOf);
-            written.Add(SafetensorsFolder.IndexName);
+            WriteIndex(Path.Combine(folder, ShardedCheckpoint.SafetensorsIndexName), shards, NameOf);
+            written.Add(ShardedCheckpoint.SafetensorsIndexName);
         }
 
         RemoveOthers(folder, written);
@@ -75,17 +96,20 @@ public static partial class SafetensorsWriter
     [GeneratedRegex(@"^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$")]
     private static partial Regex OwnFile();
 
-    private static List<Entry> Entries(IEnumerable<(string Name, Tensor Tensor)> tensors)
+    private static List<Entry> Entries(IEnumerable<(string Name, Tensor Tensor)> tensors) =>
+        Entries(tensors.Select(tensor => (new SafetensorsEntry(tensor.Name, tensor.Tensor.dtype, tensor.Tensor.shape, () => tensor.Tensor), false)));
+
+    private static List<Entry> Entries(IEnumerable<(SafetensorsEntry Tensor, bool IsOwned)> tensors)
     {
         var entries = new List<Entry>();
         var names = new HashSet<string>(StringComparer.Ordinal) { "__metadata__" };
-        foreach (var (name, tensor) in tensors)
+        foreach (var (tensor, isOwned) in tensors)
         {
-            if (!names.Add(name))
-                throw new PerenosException($"two tensors to be written are called {Refusal.Quote(name)}.", "give each its own name.");
-            var type = SafetensorsType.Find(tensor.dtype) ?? throw new PerenosException(
-                $"tensor {Refusal.Quote(name)} is {tensor.dtype}, which safetensors cannot hold.", "convert it to a real type.");
-            entries.Add(new Entry(name, tensor, type));
+            if (!names.Add(tensor.Name))
+                throw new PerenosException($"two tensors to be written are called {Refusal.Quote(tensor.Name)}.", "give each its own name.");
+            var type = SafetensorsType.Find(tensor.Type) ?? throw new PerenosException(
+                $"tensor {Refusal.Quote(tensor.Name)} is {tensor.Type}, which safetensors cannot hold.", "convert it to a real type.");
+            entries.Add(new Entry(tensor.Name, tensor.Shape, type, tensor.Read, isOwned));
         }
 
         return entries;
@@ -120,7 +144,7 @@ public static partial class SafetensorsWriter
             RandomAccess.Write(handle, header, 0);
             long position = header.Length;
             foreach (var entry in ordered)
-                position = WriteData(handle, position, entry.Tensor);
+                position = WriteData(handle, position, entry);
         });
     }
 
@@ -137,7 +161,7 @@ public static partial class SafetensorsWriter
         long offset = 0;
         foreach (var entry in entries)
         {
-            string shape = string.Join(',', entry.Tensor.shape);
+            string shape = string.Join(',', entry.Shape);
             json.Append(CultureInfo.InvariantCulture,
                 $",{Quoted(entry.Name)}:{{\"dtype\":\"{entry.Type.Name}\",\"shape\":[{shape}],\"data_offsets\":[{offset},{offset + entry.Bytes}]}}");
             offset += entry.Bytes;
@@ -174,9 +198,12 @@ public static partial class SafetensorsWriter
         return quoted.Append('"').ToString();
     }
 
-    private static long WriteData(SafeFileHandle handle, long position, Tensor tensor)
+    private static long WriteData(SafeFileHandle handle, long position, Entry entry)
     {
         using var scope = NewDisposeScope();
+        var tensor = entry.Read();
+        if (entry.IsOwned)
+            scope.Attach(tensor);
         var memory = tensor.detach().cpu().contiguous();
         TensorBytes.ForEachPiece(memory, (piece, _) =>
         {
@@ -195,7 +222,7 @@ public static partial class SafetensorsWriter
                 files.Add(entry.Name, nameOf(shard));
         }
 
-        long parameters = shards.Sum(s => s.Sum(e => e.Tensor.numel()));
+        long parameters = shards.Sum(s => s.Sum(e => e.Elements));
         long bytes = shards.Sum(s => s.Sum(e => e.Bytes));
         string map = string.Join(",\n", files.Select(f => $"    {Quoted(f.Key)}: {Quoted(f.Value)}"));
         byte[] json = Encoding.UTF8.GetBytes(

@@ -36,8 +36,10 @@ internal sealed class GenerationSession : IDisposable
     {
         using var quiet = inference_mode();
         using var scope = NewDisposeScope();
-        long past = _cache.Length;
         int width = _rows[0].Count + _padding[0];
+        if (_padding.Any(padding => !_model.KeepsCache(_cache.Length - padding, width - padding)))
+            _cache.Clear();
+        long past = _cache.Length;
         int time = (int)(width - past);
         var tokens = new long[_rows.Length * time];
         var positions = new long[tokens.Length];

@@ -28,30 +28,31 @@ public static class TokenLoss
     /// <param name="bias">(V), or null.</param>
     /// <param name="targets">(N) int64.</param>
     /// <param name="scale">Multiplies value and gradients.</param>
+    /// <param name="cap">c where logits enter the softmax as c · tanh(logit / c); none by default.</param>
     /// <returns>Float32 (float64 for float64 hidden states).</returns>
     /// <exception cref="PerenosException">A target lies outside the vocabulary.</exception>
-    public static Tensor Sum(Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets, double scale = 1)
+    public static Tensor Sum(Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets, double scale = 1, double? cap = null)
     {
         using var scope = NewDisposeScope();
         CheckShapes(hidden, headWeight, bias, targets);
         bool Trained(Tensor? tensor) => is_grad_enabled() && tensor is { requires_grad: true };
         var wanted = new Wanted(Trained(hidden), Trained(headWeight), Trained(bias));
         if (wanted == default)
-            return NegativeLogLikelihood(hidden, headWeight, bias, targets).sum().Times(scale).MoveToOuterDisposeScope();
-        var call = new Call(wanted, targets, scale);
+            return NegativeLogLikelihood(hidden, headWeight, bias, targets, cap).sum().Times(scale).MoveToOuterDisposeScope();
+        var call = new Call(wanted, targets, scale, cap);
         var loss = bias is null ? Node.apply(hidden, headWeight, call) : Node.apply(hidden, headWeight, bias, call);
         return loss.MoveToOuterDisposeScope();
     }
 
     /// <summary>−log p(target) of each position, (N) in float32, without gradients: for evaluation.</summary>
     /// <inheritdoc cref="Sum"/>
-    public static Tensor NegativeLogLikelihood(Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets)
+    public static Tensor NegativeLogLikelihood(Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets, double? cap = null)
     {
         using var scope = NewDisposeScope();
         using var noGraph = no_grad();
         CheckShapes(hidden, headWeight, bias, targets);
         var losses = empty(hidden.shape[0], dtype: LossType(hidden), device: hidden.device);
-        Run(hidden, headWeight, bias, targets, losses, null, null);
+        Run(hidden, headWeight, bias, targets, losses, null, null, cap);
         return losses.MoveToOuterDisposeScope();
     }
 
@@ -68,7 +69,7 @@ public static class TokenLoss
 
     // One pass over all chunks; with gradients to fill, the logits of a chunk become its gradients.
     private static void Run(
-        Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets, Tensor losses, Gradients? gradients, double? scale)
+        Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets, Tensor losses, Gradients? gradients, double? scale, double? cap)
     {
         using var scope = NewDisposeScope();
         var (positions, vocabulary) = (hidden.shape[0], headWeight.shape[0]);
@@ -88,9 +89,21 @@ public static class TokenLoss
             if (addend is not null)
                 logits.copy_(addend.expand(count, vocabulary));
             logits.addmm_(chunk, weight.t(), beta: addend is null ? 0 : 1, alpha: 1);
+            var slopes = cap is null ? null : Cap(logits, cap.Value, wantsSlopes: gradients is not null);
             CrossEntropyRows.Run(logits, line.narrow(0, start, count), losses.narrow(0, start, count), scale);
+            if (slopes is not null)
+                logits.mul_(slopes);
             gradients?.Add(start, chunk, weight, logits);
         }
+    }
+
+    // x becomes c · tanh(x / c), whose slope is 1 − tanh²(x / c).
+    private static Tensor? Cap(Tensor logits, double cap, bool wantsSlopes)
+    {
+        logits.Scale(1 / cap).tanh_();
+        var slopes = wantsSlopes ? logits.square().Scale(-1).Increase(1.0) : null;
+        logits.Scale(cap);
+        return slopes;
     }
 
     private static void CheckShapes(Tensor hidden, Tensor headWeight, Tensor? bias, Tensor targets)
@@ -117,7 +130,7 @@ public static class TokenLoss
 
     private readonly record struct Wanted(bool Hidden, bool Weight, bool Bias);
 
-    private sealed record Call(Wanted Wanted, Tensor Targets, double Scale);
+    private sealed record Call(Wanted Wanted, Tensor Targets, double Scale, double? Cap);
 
     /// <summary>Sums of gradients over the chunks; null where nobody asked.</summary>
     private sealed class Gradients
@@ -176,7 +189,7 @@ public static class TokenLoss
             var bias = vars.Length == 4 ? (Tensor)vars[2] : null;
             var losses = empty(hidden.shape[0], dtype: LossType(hidden), device: hidden.device);
             var gradients = new Gradients(call.Wanted, hidden, headWeight);
-            Run(hidden, headWeight, bias, call.Targets, losses, gradients, call.Scale);
+            Run(hidden, headWeight, bias, call.Targets, losses, gradients, call.Scale, call.Cap);
             List<Tensor?> kept = [gradients.Hidden, gradients.WeightAs(headWeight.dtype), bias is null ? null : gradients.BiasAs(bias.dtype)];
             foreach (var tensor in kept)
                 tensor?.MoveToOuterDisposeScope();

@@ -11,20 +11,32 @@ public sealed class ForwardContext
     private readonly long _time;
     private readonly long _past;
 
-    private ForwardContext(Tensor positions, Tensor? mask, KeyValueCache? cache, long time, long past)
-        => (Positions, Mask, Cache, _time, _past) = (positions, mask, cache, time, past);
+    private readonly Tensor? _attentionMask;
+    private readonly bool _positionsAreGiven;
+
+    private ForwardContext(Tensor positions, bool positionsAreGiven, Tensor? attentionMask, Tensor? mask, KeyValueCache? cache, long time, long past)
+    {
+        (Positions, _positionsAreGiven, _attentionMask) = (positions, positionsAreGiven, attentionMask);
+        (Mask, Cache, _time, _past) = (mask, cache, time, past);
+    }
 
     /// <summary>(B, T) or (1, T) int64.</summary>
     public Tensor Positions { get; }
 
-    /// <summary>(B, 1, T, K) or (1, 1, T, K), added to attention scores; none means plainly causal.</summary>
-    public Tensor? Mask { get; }
+    /// <summary>(B, 1, T, K), (1, 1, T, K) or with H heads instead of 1, added to attention scores; none means plainly causal.</summary>
+    public Tensor? Mask { get; private set; }
 
     /// <summary>Keys and values of earlier tokens, or none.</summary>
     public KeyValueCache? Cache { get; }
 
     /// <summary>Cosines and sines of the rotary angles, where the family has them.</summary>
     public RotaryAngles? Rotary { get; set; }
+
+    /// <summary>Those of the layers that see a window, where the family has others for them.</summary>
+    internal RotaryAngles? LocalRotary { get; set; }
+
+    /// <summary>Told what routers choose, where somebody asks.</summary>
+    internal RouterBalance? Balance { get; set; }
 
     /// <summary>Prepares a call on <paramref name="tokens"/> (B, T).</summary>
     /// <param name="tokens">(B, T) int64.</param>
@@ -36,10 +48,47 @@ public sealed class ForwardContext
     {
         long time = tokens.shape[1];
         long past = cache?.Length ?? 0;
+        bool positionsAreGiven = positions is not null;
         positions ??= Arithmetic.Counting(past, past + time, tokens.device).unsqueeze(0);
         // A single new token sees everything; several tokens without a past are plainly causal.
         bool isPlain = attentionMask is null && (past == 0 || time == 1);
-        return new ForwardContext(positions, isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type), cache, time, past);
+        var mask = isPlain ? null : VisibleFrom(time, past, attentionMask, tokens.device, type);
+        return new ForwardContext(positions, positionsAreGiven, attentionMask, mask, cache, time, past);
+    }
+
+    /// <summary>Keeps texts that share a row apart: a token sees those of its own number only. (B, T) int64.</summary>
+    internal void Separate(Tensor texts, ScalarType type)
+    {
+        using var apart = Apart(texts, type);
+        AddToScores(apart);
+    }
+
+    /// <summary>Adds (B or 1, H or 1, T or 1, K) to the scores of every layer.</summary>
+    internal void AddToScores(Tensor biases)
+    {
+        using var scope = NewDisposeScope();
+        var mask = Mask ?? VisibleFrom(_time, _past, null, biases.device, biases.dtype);
+        Mask = mask.Plus(biases).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The given positions of the call's tokens or, where none were given, those that the mask counts: −1 on padding. (B or 1, T) int64.</summary>
+    internal Tensor PositionsByMask()
+    {
+        if (_positionsAreGiven || _attentionMask is null)
+            return Positions;
+        using var scope = NewDisposeScope();
+        var mask = _attentionMask.to(ScalarType.Int64);
+        return (mask.cumsum(1) * mask).Plus(MinusOne()).narrow(1, _past, _time).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The real tokens before each cached and given one, 0 on padding; given positions do not matter. (B or 1, K) int64.</summary>
+    internal Tensor CountsByMask()
+    {
+        if (_attentionMask is null)
+            return Arithmetic.Counting(0, _past + _time, Positions.device).unsqueeze(0);
+        using var scope = NewDisposeScope();
+        var mask = _attentionMask.to(ScalarType.Int64);
+        return (mask.cumsum(1).Plus(MinusOne()) * mask).MoveToOuterDisposeScope();
     }
 
     /// <summary>The mask of a layer that sees only the last <paramref name="window"/> tokens, itself included; columns are counted, not positions.</summary>
@@ -54,6 +103,18 @@ public sealed class ForwardContext
         var visible = columns.le(rows).logical_and(columns.gt(before));
         var hidden = visible.logical_not().to(type).Scale(Hidden); // (T, K)
         return (Mask is null ? hidden : Mask.Plus(hidden)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The plainly causal mask, (1, 1, T, K), for who computes the scores himself.</summary>
+    internal Tensor CausalMask(ScalarType type) => VisibleFrom(_time, _past, null, Positions.device, type);
+
+    private Tensor MinusOne() => Arithmetic.Filled([1], -1, ScalarType.Int64, Positions.device);
+
+    // (B, T) -> (B, 1, T, T)
+    private static Tensor Apart(Tensor texts, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        return texts.unsqueeze(2).ne(texts.unsqueeze(1)).unsqueeze(1).to(type).Scale(Hidden).MoveToOuterDisposeScope();
     }
 
     private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)

@@ -40,6 +40,9 @@ public sealed class KeyValueCache : IDisposable
     /// <summary>Says that all layers have appended a step of <paramref name="tokens"/> tokens.</summary>
     public void Advance(long tokens) => Length += tokens;
 
+    /// <summary>Forgets all tokens, to be filled anew.</summary>
+    public void Clear() => Length = 0;
+
     /// <summary>Frees the kept keys and values.</summary>
     public void Dispose()
     {

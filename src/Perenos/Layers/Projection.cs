@@ -28,12 +28,19 @@ public sealed class Projection
     }
 
     /// <summary>A head that shares its weight [outputs, inputs] with the token embedding.</summary>
-    public Projection(WeightScope weights, Tensor tiedWeight)
+    public Projection(WeightScope weights, Tensor tiedWeight, bool hasBias = false)
     {
         (Path, Weight, IsTied) = (weights.Path, tiedWeight, true);
         (Outputs, Inputs) = (tiedWeight.shape[0], tiedWeight.shape[1]);
+        Bias = hasBias ? weights.Take("bias", [Outputs], new Initialization.Zeros()) : null;
         weights.Parts.Add(this);
     }
+
+    /// <summary>The output head. Tied in the configuration but another tensor in the file: not tied.</summary>
+    internal static Projection Head(WeightScope weights, TokenEmbedding embedding, bool isTied, bool hasBias = false, double initialSpread = 0.02) =>
+        isTied && !weights.Has("weight")
+            ? new Projection(weights, embedding.Weight, hasBias)
+            : new Projection(weights, embedding.Weight.shape[1], embedding.Weight.shape[0], hasBias, initialSpread: initialSpread);
 
     /// <summary>The layer's name, such as <c>model.layers.0.self_attn.q_proj</c>.</summary>
     public string Path { get; }

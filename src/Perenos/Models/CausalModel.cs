@@ -27,6 +27,18 @@ public abstract class CausalModel : IDisposable
     /// <summary>From the last hidden state to logits.</summary>
     public abstract Projection Head { get; }
 
+    /// <summary>Factor of the logits; 1 in most families.</summary>
+    public virtual double LogitMultiplier => 1;
+
+    /// <summary>c in c · tanh(logit / c), by which logits stay below c; none in most families.</summary>
+    public virtual double? LogitCap => null;
+
+    /// <summary>Weight of <see cref="RouterBalance.Loss"/> in the training loss; 0 where there are no experts or none is asked for.</summary>
+    public virtual double BalanceWeight => 0;
+
+    /// <summary>Whether cached keys and values of a text of <paramref name="past"/> tokens still serve when it has <paramref name="length"/>.</summary>
+    public virtual bool KeepsCache(long past, long length) => true;
+
     /// <summary>Device of the weights.</summary>
     public Device Device => Embedding.Weight.device;
 
@@ -44,10 +56,16 @@ public abstract class CausalModel : IDisposable
     /// <param name="attentionMask">(B, K) int64 over cached and given tokens, 0 for padding; needed only for padding on the left.</param>
     /// <param name="positions">(B, T); 0, 1, 2 … by default.</param>
     /// <param name="cache">Keys and values of earlier tokens; grows by T.</param>
-    public Tensor Hidden(Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null)
+    /// <param name="balance">Learns how evenly the tokens spread over experts, where there are any.</param>
+    /// <param name="texts">(B, T) int64: numbers of the texts that share a row and must not see each other.</param>
+    public Tensor Hidden(
+        Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null, RouterBalance? balance = null, Tensor? texts = null)
     {
         using var scope = NewDisposeScope();
         var context = ForwardContext.For(tokens, attentionMask, positions, cache, ComputeType);
+        context.Balance = balance;
+        if (texts is not null)
+            context.Separate(texts, ComputeType);
         var hidden = Embed(tokens, context);
         foreach (var layer in Layers)
             hidden = layer.Forward(hidden, context);
@@ -55,8 +73,27 @@ public abstract class CausalModel : IDisposable
         return FinalNorm(hidden).MoveToOuterDisposeScope();
     }
 
+    /// <summary>Prepares a call on (B, T) tokens whose layers the caller drives one by one; positions and texts as for <see cref="Hidden"/>.</summary>
+    internal ForwardContext Begin(Tensor tokens, Tensor? positions, Tensor? texts)
+    {
+        var context = ForwardContext.For(tokens, attentionMask: null, positions, cache: null, ComputeType);
+        if (texts is not null)
+            context.Separate(texts, ComputeType);
+        return context;
+    }
+
+    /// <summary>What the head sees of hidden states (…, C): the factor of the logits stands before it, so that a loss from hidden states needs no other.</summary>
+    public Tensor HeadInput(Tensor hidden) => LogitMultiplier == 1 ? hidden : hidden.Times(LogitMultiplier);
+
     /// <summary>Hidden states (…, C) -> logits (…, V).</summary>
-    public virtual Tensor Logits(Tensor hidden) => Head.Forward(hidden);
+    public Tensor Logits(Tensor hidden)
+    {
+        using var scope = NewDisposeScope();
+        var logits = Head.Forward(HeadInput(hidden));
+        if (LogitCap is { } cap)
+            logits = logits.Times(1 / cap).tanh().Times(cap);
+        return logits.MoveToOuterDisposeScope();
+    }
 
     /// <summary>Frees the weights.</summary>
     public void Dispose()

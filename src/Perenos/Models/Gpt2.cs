@@ -18,14 +18,18 @@ public sealed record Gpt2Config : ModelConfig
     /// <summary>Name of the activation.</summary>
     public required string ActivationName { get; init; }
 
+    /// <summary>Whether attention scores are divided by the root of the head's size.</summary>
+    public required bool HasScaledScores { get; init; }
+
+    /// <summary>Whether the scores of layer l (from 0) are divided by l + 1 as well.</summary>
+    public required bool ScalesByLayer { get; init; }
+
     /// <summary>Spread of random weights.</summary>
     public required double InitialSpread { get; init; }
 
     internal static Gpt2Config Read(ConfigReader reader)
     {
-        reader.Refuse("scale_attn_weights", node => node.GetValue<bool>(), "true");
-        reader.Refuse("scale_attn_by_inverse_layer_idx", node => !node.GetValue<bool>(), "false");
-        reader.Refuse("add_cross_attention", node => !node.GetValue<bool>(), "false");
+        reader.RefuseTrue("add_cross_attention");
         long width = reader.Size("n_embd");
         int heads = (int)reader.Size("n_head");
         if (width % heads != 0)
@@ -43,6 +47,8 @@ public sealed record Gpt2Config : ModelConfig
             InnerWidth = reader.Size("n_inner", absent: 4 * width),
             NormEpsilon = reader.Number("layer_norm_epsilon") ?? 1e-5,
             ActivationName = reader.Text("activation_function") ?? "gelu_new",
+            HasScaledScores = reader.Flag("scale_attn_weights", absent: true),
+            ScalesByLayer = reader.Flag("scale_attn_by_inverse_layer_idx", absent: false),
             InitialSpread = reader.Number("initializer_range") ?? 0.02,
         };
     }
@@ -55,6 +61,7 @@ internal sealed class Gpt2Attention
     private readonly int _index;
     private readonly Projection _queryKeyValue;
     private readonly Projection _output;
+    private readonly double _scale;
 
     public Gpt2Attention(Gpt2Config config, WeightScope weights, int index)
     {
@@ -62,6 +69,7 @@ internal sealed class Gpt2Attention
         _queryKeyValue = new Projection(weights["c_attn"], config.Width, 3 * config.Width, hasBias: true, isTransposed: true, config.InitialSpread);
         _output = new Projection(weights["c_proj"], config.Width, config.Width, hasBias: true, isTransposed: true,
             Gpt2.ResidualSpread(config));
+        _scale = (config.HasScaledScores ? 1 / Math.Sqrt(config.Width / config.Heads) : 1) / (config.ScalesByLayer ? index + 1 : 1);
     }
 
     public Tensor Forward(Tensor input, ForwardContext context)
@@ -73,7 +81,7 @@ internal sealed class Gpt2Attention
         Tensor SplitHeads(Tensor x) => x.view(batch, time, _config.Heads, -1).transpose(1, 2);
         var parts = _queryKeyValue.Forward(input).split(_config.Width, 2);
         var mixed = CausalAttention.Attend(
-            SplitHeads(parts[0].contiguous()), SplitHeads(parts[1].contiguous()), SplitHeads(parts[2].contiguous()), context, _index);
+            SplitHeads(parts[0].contiguous()), SplitHeads(parts[1].contiguous()), SplitHeads(parts[2].contiguous()), context, _index, scale: _scale);
         return _output.Forward(mixed).MoveToOuterDisposeScope();
     }
 }
@@ -123,16 +131,12 @@ public sealed class Gpt2 : CausalModel
         _positions = weights["wpe"].Take("weight", [config.MaximumLength, config.Width], new Initialization.Normal(config.InitialSpread));
         _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new Gpt2Layer(config, weights["h"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
-        Head = config.IsTied && !root["lm_head"].Has("weight")
-            ? new Projection(root["lm_head"], Embedding.Weight)
-            : new Projection(root["lm_head"], config.Width, config.VocabularySize, hasBias: false, initialSpread: config.InitialSpread);
+        Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
 
     internal static ModelFamily Family { get; } = ModelFamily.Of("gpt2", "GPT2LMHeadModel", "transformer.wte.weight", Gpt2Config.Read, (config, weights) => new Gpt2(config, weights)) with
     {
-        // The first file on the hub lacks the prefix.
-        Spellings = name => ModelFamily.WithAndWithoutPrefix(name, "transformer."),
-        IsHarmless = ModelFamily.IsMaskBuffer,
+        OldBuffers = [".attn.bias", ".attn.masked_bias"],
     };
 
     /// <inheritdoc/>

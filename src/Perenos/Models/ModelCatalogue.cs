@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
-using Perenos.Layers;
 using Perenos.Runs;
 using static TorchSharp.torch;
 
@@ -12,8 +11,34 @@ public static class ModelCatalogue
     /// <summary>All of them.</summary>
     public static IReadOnlyList<ModelFamily> Families { get; } =
     [
+        BioGpt.Family,
+        Bloom.Family,
+        CodeGen.Family,
+        Cohere.Family,
+        Falcon.Family,
+        Gemma.Family,
+        Gemma2.Family,
+        Gemma3.Family,
         Gpt2.Family,
+        GptBigCode.Family,
+        GptJ.Family,
+        GptNeo.Family,
+        GptNeoX.Family,
+        Granite.Family,
         Llama.Family,
+        Mistral.Family,
+        Mixtral.Family,
+        Olmo2.Family,
+        Olmoe.Family,
+        Opt.Family,
+        Phi.Family,
+        Phi3.Family,
+        Qwen2.Family,
+        Qwen3.Family,
+        Qwen3Moe.Family,
+        SmolLm3.Family,
+        StableLm.Family,
+        Starcoder2.Family,
     ];
 
     /// <summary>The family of a configuration.</summary>
@@ -28,7 +53,22 @@ public static class ModelCatalogue
 
     /// <summary>Builds the model of a configuration and fills it from a checkpoint.</summary>
     /// <exception cref="PerenosException">Configuration and checkpoint do not fit, or a weight is not finite.</exception>
-    public static CausalModel Load(JsonObject config, string location, ITensorSource tensors, ScalarType type)
+    public static CausalModel Load(JsonObject config, string location, ITensorSource tensors, ScalarType type) =>
+        Fill(config, location, tensors, type).Model;
+
+    /// <summary>
+    /// Every weight that the model of a configuration takes from a checkpoint: its name in the model, and its name in the file. Checks
+    /// what <see cref="Load"/> checks but the values; of these only a head that may repeat the embedding is read.
+    /// </summary>
+    /// <exception cref="PerenosException">Configuration and checkpoint do not fit.</exception>
+    public static IReadOnlyDictionary<string, string> Outline(JsonObject config, string location, ITensorSource tensors)
+    {
+        var (model, weights) = Fill(config, location, tensors, type: null);
+        model.Dispose();
+        return weights.Taken;
+    }
+
+    private static (CausalModel Model, CheckpointWeights Weights) Fill(JsonObject config, string location, ITensorSource tensors, ScalarType? type)
     {
         var family = FamilyOf(config, location);
         var settings = family.Read(config, location);
@@ -36,7 +76,7 @@ public static class ModelCatalogue
         var weights = new CheckpointWeights(tensors, type, name => repeatsEmbedding && name == family.HeadName ? [] : family.Spellings(name));
         var model = family.Build(settings, weights);
         weights.RefuseSurplus(name => family.IsHarmless(name) || repeatsEmbedding && name == family.HeadName);
-        return model;
+        return (model, weights);
     }
 
     /// <summary>Builds the model of a configuration with random weights.</summary>

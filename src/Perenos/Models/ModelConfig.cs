@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json.Nodes;
 using Perenos.Runs;
 
@@ -6,6 +7,24 @@ namespace Perenos.Models;
 /// <summary>What every family's <c>config.json</c> has in common.</summary>
 public abstract record ModelConfig
 {
+    /// <summary>A configuration whose values are all given.</summary>
+    protected ModelConfig()
+    {
+    }
+
+    /// <summary>Reads what is common from the keys that most families give it.</summary>
+    [SetsRequiredMembers]
+    private protected ModelConfig(ConfigReader reader, string modelType, long absentMaximumLength, bool isTiedWhereAbsent)
+    {
+        ModelType = modelType;
+        VocabularySize = reader.Size("vocab_size");
+        Width = reader.Size("hidden_size");
+        LayerCount = (int)reader.Size("num_hidden_layers");
+        MaximumLength = reader.Size("max_position_embeddings", absentMaximumLength);
+        IsTied = reader.Flag("tie_word_embeddings", isTiedWhereAbsent);
+        Json = reader.Json;
+    }
+
     /// <summary>The family's name on disk, such as <c>llama</c>.</summary>
     public required string ModelType { get; init; }
 
@@ -61,6 +80,16 @@ internal sealed class ConfigReader(JsonObject json, string location)
         return size is > 0 and <= 1L << 32 ? size : throw Wrong(key, "a positive size");
     }
 
+    /// <summary>A size, or none where the file says null; what is absent takes the family's value.</summary>
+    public long? SizeOrNone(string key, long? absent) => Has(key) ? Size(key) : json.ContainsKey(key) ? null : absent;
+
+    /// <summary>A number above 0, or none where the file says null; what is absent takes the family's value.</summary>
+    public double? PositiveOrNone(string key, double? absent)
+    {
+        double? number = Has(key) ? Number(key) : json.ContainsKey(key) ? null : absent;
+        return number is null or > 0 ? number : throw Wrong(key, "a number above 0");
+    }
+
     public bool Flag(string key, bool absent)
     {
         var node = json[key];
@@ -77,6 +106,16 @@ internal sealed class ConfigReader(JsonObject json, string location)
         return node is JsonValue value && value.TryGetValue(out string? text) ? text : throw Wrong(key, "a text");
     }
 
+    /// <summary>A list of numbers.</summary>
+    public IReadOnlyList<double> Numbers(string key)
+    {
+        if (json[key] is not JsonArray list || !list.All(entry => entry is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number))
+            throw Wrong(key, "a list of numbers");
+        return [.. list.Select(entry => entry!.GetValue<double>())];
+    }
+
+    public bool Has(string key) => json[key] is not null;
+
     public ConfigReader? Section(string key) => json[key] switch
     {
         null => null,
@@ -90,6 +129,23 @@ internal sealed class ConfigReader(JsonObject json, string location)
         if (json[key] is { } node && !isPlain(node))
             throw new PerenosException($"{location}: {key} = {node.ToJsonString()} is not implemented.", $"Implemented: {implemented}.");
     }
+
+    /// <summary>Refuses <c>true</c> for an option that no code here implements.</summary>
+    public void RefuseTrue(string key)
+    {
+        if (Flag(key, absent: false))
+            throw new PerenosException($"{location}: {key} = true is not implemented.", "Implemented: false.");
+    }
+
+    /// <summary>Heads, and the size of each where they share the width.</summary>
+    public int Heads(string key, long width)
+    {
+        long heads = Size(key);
+        return width % heads == 0 ? (int)heads : throw Wrong(key, $"a divisor of the width ({width})");
+    }
+
+    /// <summary>The key that is present: the first, or another spelling of it.</summary>
+    public string Either(string key, string otherSpelling) => json[key] is null && json[otherSpelling] is not null ? otherSpelling : key;
 
     public PerenosException Wrong(string key, string expected) =>
         new($"{location}: {key} = {json[key]?.ToJsonString()} is not {expected}.", "Take config.json from the checkpoint's original folder.");

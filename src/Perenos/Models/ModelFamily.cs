@@ -19,25 +19,21 @@ public sealed record ModelFamily(
     /// <summary>The weight of an untied head.</summary>
     public string HeadName { get; init; } = "lm_head.weight";
 
-    /// <summary>Names under which a weight may lie in a file, likeliest first.</summary>
-    public Func<string, IEnumerable<string>> Spellings { get; init; } = name => [name];
+    /// <summary>How the names of buffers end that old versions saved and that mean nothing: causal masks, rotary frequencies.</summary>
+    public IReadOnlyList<string> OldBuffers { get; init; } = [".rotary_emb.inv_freq"];
 
-    /// <summary>Buffers of old files that mean nothing.</summary>
-    public Func<string, bool> IsHarmless { get; init; } = IsRotaryBuffer;
+    /// <summary>Names under which a weight may lie in a file, likeliest first: as given, and without the prefix of the class that has the head.</summary>
+    public IEnumerable<string> Spellings(string name)
+    {
+        string prefix = EmbeddingName[..(EmbeddingName.IndexOf('.', StringComparison.Ordinal) + 1)];
+        return name.StartsWith(prefix, StringComparison.Ordinal) ? [name, name[prefix.Length..]] : [name];
+    }
+
+    /// <summary>Whether a tensor that no part of the model asked for may be left alone.</summary>
+    public bool IsHarmless(string name) => OldBuffers.Any(ending => name.EndsWith(ending, StringComparison.Ordinal));
 
     internal static ModelFamily Of<TConfig>(
         string modelType, string architecture, string embeddingName, Func<ConfigReader, TConfig> read, Func<TConfig, WeightSource, CausalModel> build)
         where TConfig : ModelConfig =>
         new(modelType, architecture, (json, location) => read(new ConfigReader(json, location)), (config, weights) => build((TConfig)config, weights), embeddingName);
-
-    /// <summary>Frequencies that versions before 4.32 saved with every layer.</summary>
-    internal static bool IsRotaryBuffer(string name) => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal);
-
-    /// <summary>Causal masks that old versions saved with every layer of attention.</summary>
-    internal static bool IsMaskBuffer(string name) =>
-        name.EndsWith(".attn.bias", StringComparison.Ordinal) || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
-
-    /// <summary>The name, and the one without the class's prefix, as in a file that was saved from the bare model.</summary>
-    internal static IEnumerable<string> WithAndWithoutPrefix(string name, string prefix) =>
-        name.StartsWith(prefix, StringComparison.Ordinal) ? [name, name[prefix.Length..]] : [name];
 }

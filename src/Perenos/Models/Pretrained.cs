@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Runs;
@@ -12,9 +11,6 @@ public sealed class Pretrained : IDisposable
 {
     /// <summary>The name under which the embedded base model is asked for.</summary>
     public const string BaseName = "base";
-
-    // A configuration of a few kilobytes; templates and vocabularies of tokenizer_config.json make it larger.
-    private const long MostConfigBytes = 64 << 20;
 
     private Pretrained(string location, CausalModel model, Tokenizer tokenizer, IReadOnlyList<int> stops, string? template, JsonObject tokenizerConfig)
         => (Location, Model, Tokenizer, StopTokens, ChatTemplate, TokenizerConfig) = (location, model, tokenizer, stops, template, tokenizerConfig);
@@ -44,19 +40,10 @@ public sealed class Pretrained : IDisposable
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
     public static Pretrained Open(string location, ScalarType type)
     {
-        location = Resolve(location);
-        using var tensors = CheckpointFolder.OpenWeights(location);
-        string folder = File.Exists(location) ? Path.GetDirectoryName(Path.GetFullPath(location))! : location;
-        var gguf = (tensors as GgufSource)?.File;
-        var parts = gguf is null ? null : GgufTokenizerParts.From(gguf);
-        var config = ReadJson(folder, "config.json") ?? (gguf is null ? null : GgufConfig.ToHuggingFace(gguf))
-            ?? throw new PerenosException($"{folder} holds no config.json.", "Give a model's folder as downloaded, or a .gguf file.");
-        var tokenizer = OpenTokenizer(folder, parts);
-        var tokenizerConfig = ReadJson(folder, "tokenizer_config.json") ?? [];
-        var stops = Models.StopTokens.Find(ReadJson(folder, "generation_config.json"), config, tokenizerConfig, tokenizer, location);
-        var model = ModelCatalogue.Load(config, Path.Combine(folder, "config.json"), tensors, type);
-        RefuseMisfit(location, model, tokenizer);
-        return new Pretrained(location, model, tokenizer, stops, FindTemplate(folder, tokenizerConfig) ?? parts?.ChatTemplate, tokenizerConfig);
+        using var source = ModelSource.Open(Resolve(location));
+        var model = ModelCatalogue.Load(source.Config, source.ConfigLocation, source.Tensors, type);
+        RefuseMisfit(source.Location, model, source.Tokenizer);
+        return new Pretrained(source.Location, model, source.Tokenizer, source.StopTokens, source.ChatTemplate, source.TokenizerConfig);
     }
 
     /// <summary>A model with random weights, shaped as a <c>config.json</c> says.</summary>
@@ -68,14 +55,14 @@ public sealed class Pretrained : IDisposable
     {
         (architecture, tokenizer) = (Resolve(architecture), Resolve(tokenizer));
         string configPath = Directory.Exists(architecture) ? Path.Combine(architecture, "config.json") : architecture;
-        var config = ReadJson(Path.GetDirectoryName(Path.GetFullPath(configPath))!, Path.GetFileName(configPath))
+        var config = ModelSource.ReadJson(Path.GetDirectoryName(Path.GetFullPath(configPath))!, Path.GetFileName(configPath))
             ?? throw new PerenosException($"{configPath} does not exist.", "start.architecture names a config.json or the folder that holds it.");
         string folder = Directory.Exists(tokenizer) ? tokenizer : Path.GetDirectoryName(Path.GetFullPath(tokenizer))!;
-        var loaded = Directory.Exists(tokenizer) ? OpenTokenizer(folder, null) : Tokenizer.Load(tokenizer);
-        var tokenizerConfig = ReadJson(folder, "tokenizer_config.json") ?? [];
+        var loaded = Directory.Exists(tokenizer) ? ModelSource.OpenTokenizer(folder, null) : Tokenizer.Load(tokenizer);
+        var tokenizerConfig = ModelSource.ReadJson(folder, "tokenizer_config.json") ?? [];
         var model = ModelCatalogue.Start(config, configPath, seed, type);
         RefuseMisfit(configPath, model, loaded);
-        return new Pretrained(architecture, model, loaded, Models.StopTokens.Find(null, config, tokenizerConfig, loaded, configPath), FindTemplate(folder, tokenizerConfig), tokenizerConfig);
+        return new Pretrained(architecture, model, loaded, Models.StopTokens.Find(null, config, tokenizerConfig, loaded, configPath), ModelSource.FindTemplate(folder, tokenizerConfig), tokenizerConfig);
     }
 
     /// <summary>The type in which the checkpoint holds its weights, and in which it is saved again.</summary>
@@ -86,29 +73,29 @@ public sealed class Pretrained : IDisposable
         _ => ScalarType.Float32,
     };
 
-    /// <summary>Writes a folder that transformers opens: weights in <see cref="StoredType"/>, configuration, tokenizer, template.</summary>
-    public void Save(string folder) => AtomicFile.WriteFolder(folder, temporary =>
-    {
-        var config = (JsonObject)Model.Config.Json.DeepClone();
-        config["architectures"] = new JsonArray(ModelCatalogue.FamilyOf(config, Location).Architecture);
-        void Write(string name, JsonObject json) => AtomicFile.WriteText(Path.Combine(temporary, name), json.ToJsonString(ModelFiles.Indented));
+    /// <summary>Writes a folder that transformers opens: weights, configuration, tokenizer, template.</summary>
+    /// <param name="folder">Where to; an older save is replaced.</param>
+    /// <param name="type">Type of the weights; <see cref="StoredType"/> by default.</param>
+    public void Save(string folder, ScalarType? type = null) => Save(folder, type, extension: null);
 
+    internal void Save(string folder, ScalarType? type, VocabularyExtension? extension) => AtomicFile.WriteFolder(folder, temporary =>
+    {
         using (var scope = NewDisposeScope())
         {
             SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"),
-                Model.Parts.Weights.Select(weight => (weight.Key, weight.Value.detach().to(StoredType))));
+                Model.Parts.Weights.Select(weight => (weight.Key, (extension?.Grown(weight.Value) ?? weight.Value).detach().to(type ?? StoredType))));
         }
 
-        Write("config.json", config);
-        var stops = new JsonArray([.. StopTokens.Select(id => (JsonNode)id)]);
-        var generation = new JsonObject { ["eos_token_id"] = StopTokens.Count == 1 ? StopTokens[0] : stops };
-        if (BeginToken is { } begin)
-            generation["bos_token_id"] = begin;
-        Write("generation_config.json", generation);
-        Tokenizer.Save(Path.Combine(temporary, "tokenizer.json"));
-        Write("tokenizer_config.json", ModelFiles.TokenizerConfig(this));
-        if (ChatTemplate is not null)
-            AtomicFile.WriteText(Path.Combine(temporary, "chat_template.jinja"), ChatTemplate);
+        var config = (JsonObject)Model.Config.Json.DeepClone();
+        if (type is not null && type != StoredType)
+        {
+            config.Remove("dtype");
+            config["torch_dtype"] = type switch { ScalarType.BFloat16 => "bfloat16", ScalarType.Float16 => "float16", _ => "float32" };
+        }
+
+        if (extension is not null)
+            config["vocab_size"] = extension.Rows;
+        ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 
     /// <summary>Frees the weights.</summary>
@@ -125,16 +112,17 @@ public sealed class Pretrained : IDisposable
         return token is null ? null : Tokenizer.IdOf(token);
     }
 
-    private static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
+    /// <summary>The tokenizer alone: of a folder, a tokenizer.json, a GGUF file, or <see cref="BaseName"/>.</summary>
+    /// <exception cref="PerenosException">There is none, or it is malformed.</exception>
+    public static Tokenizer OpenTokenizer(string location)
     {
-        string path = Path.Combine(folder, "tokenizer.json");
-        if (File.Exists(path))
-            return Tokenizer.Load(path);
-        return parts is null
-            ? throw new PerenosException($"{folder} holds no tokenizer.json.", "Take it from the checkpoint's page on the hub; it belongs to the model.")
-            : Tokenizer.FromGguf(parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null,
-                parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
-                parts.AddBeginning == false ? null : parts.BeginningId, parts.AddEnd == true ? parts.EndId : null);
+        location = Resolve(location);
+        if (Directory.Exists(location))
+            return ModelSource.OpenTokenizer(location, null);
+        if (!location.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+            return Tokenizer.Load(location);
+        using var file = GgufFile.Open(location);
+        return ModelSource.OpenTokenizer(GgufTokenizerParts.From(file) ?? throw new PerenosException($"{location} carries no tokenizer.", "Take the tokenizer.json of the model."));
     }
 
     private static void RefuseMisfit(string location, CausalModel model, Tokenizer tokenizer)
@@ -144,36 +132,6 @@ public sealed class Pretrained : IDisposable
             throw new PerenosException(
                 $"{location}: the tokenizer has {tokenizer.VocabularySize:N0} entries but the model embeds {model.Config.VocabularySize:N0}.",
                 "Pass the tokenizer saved with this checkpoint.");
-        }
-    }
-
-    // A file of its own (transformers 5), a text, or a list of named texts of which "default" counts.
-    private static string? FindTemplate(string folder, JsonObject tokenizerConfig)
-    {
-        string path = Path.Combine(folder, "chat_template.jinja");
-        if (File.Exists(path))
-            return File.ReadAllText(path);
-        return tokenizerConfig["chat_template"] switch
-        {
-            JsonArray list => list.OfType<JsonObject>().FirstOrDefault(entry => entry["name"]?.ToString() == "default")?["template"]?.ToString(),
-            var node => node?.ToString(),
-        };
-    }
-
-    private static JsonObject? ReadJson(string folder, string name)
-    {
-        string path = Path.Combine(folder, name);
-        if (!File.Exists(path))
-            return null;
-        if (new FileInfo(path).Length > MostConfigBytes)
-            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");
-        }
-        catch (Exception problem) when (problem is JsonException or ArgumentException)
-        {
-            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Take it from the checkpoint again.", problem);
         }
     }
 }

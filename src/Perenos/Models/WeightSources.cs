@@ -7,11 +7,14 @@ namespace Perenos.Models;
 
 /// <summary>Weights of a checkpoint, each taken once and checked; what nobody asked for is an error at the end.</summary>
 /// <param name="tensors">The checkpoint.</param>
-/// <param name="type">Type in which weights are held.</param>
+/// <param name="type">Type in which weights are held; null reads nothing and gives weights that have a shape but no memory.</param>
 /// <param name="spellings">Gives, for a name, the names under which it may lie in the file, likeliest first.</param>
-internal sealed class CheckpointWeights(ITensorSource tensors, ScalarType type, Func<string, IEnumerable<string>> spellings) : WeightSource
+internal sealed class CheckpointWeights(ITensorSource tensors, ScalarType? type, Func<string, IEnumerable<string>> spellings) : WeightSource
 {
-    private readonly HashSet<string> _taken = [];
+    private readonly OrderedDictionary<string, string> _taken = [];
+
+    /// <summary>What was taken: names in the model, with their names in the file.</summary>
+    public IReadOnlyDictionary<string, string> Taken => _taken;
 
     public override bool Has(string name) => Find(name) is not null;
 
@@ -28,7 +31,9 @@ internal sealed class CheckpointWeights(ITensorSource tensors, ScalarType type, 
                 "config.json and weights must come from the same checkpoint.");
         }
 
-        _taken.Add(found);
+        _taken.Add(name, found);
+        if (type is null)
+            return empty(shape, device: META);
         var tensor = tensors.Read(found, type);
         WeightCheck.RefuseNotFinite($"{tensors.Location}: {found}", tensor);
         return tensor;
@@ -37,7 +42,8 @@ internal sealed class CheckpointWeights(ITensorSource tensors, ScalarType type, 
     /// <summary>Refuses tensors that the model has no place for, unless they are known to be harmless.</summary>
     public void RefuseSurplus(Func<string, bool> isHarmless)
     {
-        var surplus = tensors.Tensors.Keys.Where(name => !_taken.Contains(name) && !isHarmless(name)).ToList();
+        var taken = _taken.Values.ToHashSet();
+        var surplus = tensors.Tensors.Keys.Where(name => !taken.Contains(name) && !isHarmless(name)).ToList();
         if (surplus.Count > 0)
         {
             throw new PerenosException(

@@ -1,4 +1,5 @@
 using Perenos.Checkpoints;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -51,7 +52,7 @@ public static class EstimateFisher
         if (request.BatchSize < 1 || request.MostTokens < 2 || !(request.Decay is >= 0 and <= 1))
             throw new PerenosException($"Batch size {request.BatchSize}, tokens {request.MostTokens} and decay {request.Decay} are not all usable.", "Use at least 1 example, at least 2 tokens, and a decay of 0 to 1.");
         var type = ComputeTypes.Choose(request.Dtype).Type;
-        using var pretrained = Pretrained.Open(request.Model, type);
+        using var pretrained = Pretrained.Open(HubLocation.InCache(request.Model, HubKind.Model), type);
         string hash = Fingerprint.OfWeights(pretrained.Location);
         using var earlier = request.Earlier is { } path ? FisherFile.Open(path) : null;
         // Looked at first: an hour of estimating must not end in a refusal.

@@ -1,5 +1,6 @@
 using Perenos.Adapters;
 using Perenos.Evaluation;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -155,7 +156,7 @@ public static class FineTune
     {
         if (run.Lora is not null)
         {
-            PeftFolder.Save(folder.Adapter, run.Lora, run.Pretrained.Model.Parts, (LoraConfig)run.Config.Method, Path.GetFullPath(run.Pretrained.Location));
+            PeftFolder.Save(folder.Adapter, run.Lora, run.Pretrained.Model.Parts, (LoraConfig)run.Config.Method, HubCache.Origin(run.Pretrained.Location)?.Repository ?? Path.GetFullPath(run.Pretrained.Location));
             return;
         }
 

@@ -1,4 +1,5 @@
 using Perenos.Adapters;
+using Perenos.Hub;
 using Perenos.Kernels;
 using Perenos.Models;
 using Perenos.Runs;
@@ -13,11 +14,11 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<Example> replay, Lora? lora, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Lora? lora, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Lora, Trainables) = (config, compute, pretrained, renderer, data, lora, trainables);
         Replay = replay;
-        Order = new BatchOrder([.. data.Train, .. replay], config.Training, config.Seed);
+        Order = new BatchOrder(data.Train, config.Training, config.Seed, replay);
     }
 
     /// <summary>The configuration with every default filled in.</summary>
@@ -47,11 +48,13 @@ public sealed class PreparedRun : IDisposable
     /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
     private Pretrained? Teacher { get; init; }
 
-    /// <summary>What is minimised; none means the plain loss.</summary>
-    public Objective? Objective => Retention.ObjectiveOf(Config, Pretrained, Teacher, Lora);
+    /// <summary>What is minimised.</summary>
+    public Objective Objective => Config.Training.Recompute
+        ? Recomputation.Of(Pretrained.Model)
+        : Retention.ObjectiveOf(Config, Pretrained, Teacher, Lora) ?? CrossEntropy.Of(Pretrained.Model);
 
-    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold.</summary>
-    public IReadOnlyList<Example> Replay { get; }
+    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
+    public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -72,7 +75,7 @@ public sealed class PreparedRun : IDisposable
         config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
         var pretrained = config.Start switch
         {
-            PretrainedStart start => Pretrained.Open(start.Model, compute.Type),
+            PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type),
             RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };
@@ -91,6 +94,7 @@ public sealed class PreparedRun : IDisposable
                 : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
             trainables = [.. LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count)];
             RefuseRoundingWithoutNeed(config.Training.Optimizer, trainables);
+            RefuseRecomputation(config, pretrained.Model);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
             return new PreparedRun(config, compute, pretrained, renderer, data, replay, lora, trainables)
@@ -112,17 +116,13 @@ public sealed class PreparedRun : IDisposable
     public (double Seconds, long Memory) Rehearse(TimeProvider clock)
     {
         int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
-        var longest = Batch.Of([.. Data.Train.Concat(Replay).OrderByDescending(example => example.Ids.Length).Take(rows)]);
+        var longest = Batch.Of([.. Data.Train.Concat(Replay.SelectMany(epoch => epoch)).OrderByDescending(example => example.Ids.Length).Take(rows)]);
         double best = double.MaxValue;
         // The first pass pays for caches and code generation; the second is what a step costs.
         for (int pass = 0; pass < 2; pass++)
         {
             long start = clock.GetTimestamp();
-            using (var scope = NewDisposeScope())
-            {
-                var loss = BatchLoss.Sum(Pretrained.Model, BatchLoss.LearntStates(Pretrained.Model, longest), longest, 1.0 / longest.Targets.Length);
-                loss.backward();
-            }
+            Objective(longest, 1.0 / longest.Targets.Length).Dispose();
 
             foreach (var trainable in Trainables)
             {
@@ -146,6 +146,16 @@ public sealed class PreparedRun : IDisposable
         Teacher?.Dispose();
         Lora?.Dispose();
         Pretrained.Dispose();
+    }
+
+    private static void RefuseRecomputation(RunConfig config, CausalModel model)
+    {
+        string? other = config.Method is LoraConfig { Dropout: > 0 } ? "method.dropout: a layer would drop something else the second time"
+            : config.Retention.Distillation is not null ? "retention.distillation"
+            : model.BalanceWeight != 0 ? "the balance of this model's experts"
+            : null;
+        if (config.Training.Recompute && other is not null)
+            throw new PerenosException($"training.recompute does not go together with {other}.", "Remove one of the two.");
     }
 
     private static void RefuseRoundingWithoutNeed(OptimizerConfig optimizer, IReadOnlyList<Trainable> trainables)

@@ -34,7 +34,7 @@ public static class Quickstart
     /// <summary>Writes the sentences and gives the run that learns them from the base model.</summary>
     public static RunConfig Prepare(RunFolder folder, MethodConfig method, Size size, ulong seed)
     {
-        string data = Path.Combine(folder.Path, "data");
+        string data = Path.Combine(folder.Path, "weather");
         Directory.CreateDirectory(data);
         var sentences = WeatherGrammar.Split(seed, size.Train, size.Validation, size.Test);
         foreach (var (name, pairs) in new[] { ("train", sentences.Train), ("valid", sentences.Validation), ("test", sentences.Test) })

@@ -1,5 +1,6 @@
 using Perenos.Adapters;
 using Perenos.Checkpoints;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -62,7 +63,7 @@ internal static class Retention
 
     /// <summary>The frozen base for distillation where it is not the model itself with its adapter off; none where none is asked for. The caller owns it.</summary>
     public static Pretrained? TeacherOf(RunConfig config, Pretrained pretrained, Lora? adapter) =>
-        config.Retention.Distillation is null || adapter is not null ? null : Pretrained.Open(((PretrainedStart)config.Start).Model, pretrained.Model.ComputeType);
+        config.Retention.Distillation is null || adapter is not null ? null : Pretrained.Open(HubLocation.InCache(((PretrainedStart)config.Start).Model, HubKind.Model), pretrained.Model.ComputeType);
 
     /// <summary>What is minimised; none means the plain loss.</summary>
     public static Objective? ObjectiveOf(RunConfig config, Pretrained pretrained, Pretrained? teacher, Lora? adapter)

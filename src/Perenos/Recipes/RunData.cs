@@ -1,3 +1,4 @@
+using Perenos.Hub;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
@@ -58,7 +59,7 @@ public sealed record RunData
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
     public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path)
     {
-        var raws = RecordFile.Read(path).ToList();
+        var raws = RecordFile.Read(HubLocation.InCache(path, HubKind.Dataset)).ToList();
         if (raws.Count == 0)
             throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
         var schema = Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);

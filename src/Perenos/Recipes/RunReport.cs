@@ -160,7 +160,7 @@ internal static class RunReport
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
                 new Fact("optimizer", training.Optimizer.Name),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
-                new Fact("computes in", $"{run.Compute.Type}: {run.Compute.Reason}"),
+                new Fact("computes in", run.Compute.Reason),
                 .. AgainstForgetting(run).Select(what => new Fact("against forgetting", what)),
                 new Fact("seed", $"{run.Config.Seed}"),
             ],
@@ -173,7 +173,7 @@ internal static class RunReport
         if (retention.Penalty is { } penalty)
             yield return string.Create(CultureInfo.InvariantCulture, $"{(penalty is EwcConfig ? "elastic weight consolidation" : "L2-SP")}, λ {penalty.Strength:G3}{(penalty.Budget is { } most ? $", steered to at most {most} nats" : "")}");
         if (retention.Replay is { } replay)
-            yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Replay.Count:N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
+            yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Replay.Sum(epoch => epoch.Count):N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
         if (retention.Distillation is { } distillation)
             yield return string.Create(CultureInfo.InvariantCulture, $"distillation from the base, weight {distillation.Weight:G3}, temperature {distillation.Temperature:G3}");
     }
@@ -188,8 +188,7 @@ internal static class RunReport
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
                 first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
                 first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
-            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples. " +
-                string.Join("; ", after.Where(score => score.Signature is not null).Select(score => $"{score.Name}: {score.Signature}")),
+            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
 

@@ -5,11 +5,20 @@ namespace Perenos.Training;
 /// <summary>Examples side by side, padded on the right; what is learnt is kept as positions, so padding needs no mask and no label.</summary>
 public sealed class Batch
 {
-    private Batch(long[] tokens, int rows, int width, long[] positions, long[] targets)
-        => (Tokens, Rows, Width, Positions, Targets) = (tokens, rows, width, positions, targets);
+    private Batch(long[] tokens, bool[] isReal, int rows, int width, long[] positions, long[] targets)
+        => (Tokens, IsReal, Rows, Width, Positions, Targets) = (tokens, isReal, rows, width, positions, targets);
 
     /// <summary>(B, T) row by row; 0 on padding.</summary>
     public long[] Tokens { get; }
+
+    /// <summary>Of each token, whether it is an example's and not padding.</summary>
+    public bool[] IsReal { get; }
+
+    /// <summary>Of each token, the number of its text in its row, where several share one; otherwise null.</summary>
+    public long[]? Texts { get; private init; }
+
+    /// <summary>Of each token, its position in its text, where several share a row; otherwise null.</summary>
+    public long[]? Places { get; private init; }
 
     /// <summary>B.</summary>
     public int Rows { get; }
@@ -25,7 +34,7 @@ public sealed class Batch
 
     /// <summary>The same places with other tokens to be predicted, in the same order; the inputs stay.</summary>
     public Batch Labelled(long[] targets) => targets.Length == Targets.Length
-        ? new Batch(Tokens, Rows, Width, Positions, targets)
+        ? new Batch(Tokens, IsReal, Rows, Width, Positions, targets) { Texts = Texts, Places = Places }
         : throw new ArgumentException($"{targets.Length} tokens for {Targets.Length} places.", nameof(targets));
 
     /// <summary>Puts examples side by side.</summary>
@@ -33,6 +42,7 @@ public sealed class Batch
     {
         int width = Math.Max(1, examples.Max(example => example.Ids.Length) - 1);
         var tokens = new long[examples.Count * width];
+        var isReal = new bool[tokens.Length];
         List<long> positions = [], targets = [];
         for (int row = 0; row < examples.Count; row++)
         {
@@ -40,7 +50,7 @@ public sealed class Batch
             for (int time = 0; time < example.Ids.Length; time++)
             {
                 if (time < width)
-                    tokens[row * width + time] = example.Ids[time];
+                    (tokens[row * width + time], isReal[row * width + time]) = (example.Ids[time], true);
                 if (time > 0 && example.IsLearnt[time])
                 {
                     positions.Add(row * width + time - 1);
@@ -49,6 +59,62 @@ public sealed class Batch
             }
         }
 
-        return new Batch(tokens, examples.Count, width, [.. positions], [.. targets]);
+        return new Batch(tokens, isReal, examples.Count, width, [.. positions], [.. targets]);
+    }
+
+    /// <summary>Puts several examples into a row where they fit, the longest first; none sees another, and each begins at position 0.</summary>
+    /// <param name="examples">The examples.</param>
+    /// <param name="width">Most tokens of a row; a longer example gets a row as long as itself.</param>
+    public static Batch Pack(IReadOnlyList<Example> examples, int width)
+    {
+        width = Math.Max(width, examples.Max(example => example.Ids.Length - 1));
+        var rows = Fill(examples, width);
+        width = Math.Max(1, rows.Max(row => row.Sum(example => example.Ids.Length - 1)));
+        var (tokens, isReal, texts, places) = (new long[rows.Count * width], new bool[rows.Count * width], new long[rows.Count * width], new long[rows.Count * width]);
+        List<long> positions = [], targets = [];
+        for (int row = 0; row < rows.Count; row++)
+        {
+            int place = row * width;
+            foreach (var (text, example) in rows[row].Index())
+            {
+                for (int time = 0; time < example.Ids.Length; time++)
+                {
+                    // Nothing is predicted from the last token, so it takes no place.
+                    if (time < example.Ids.Length - 1)
+                        (tokens[place + time], isReal[place + time], texts[place + time], places[place + time]) = (example.Ids[time], true, text + 1, time);
+                    if (time > 0 && example.IsLearnt[time])
+                    {
+                        positions.Add(place + time - 1);
+                        targets.Add(example.Ids[time]);
+                    }
+                }
+
+                place += example.Ids.Length - 1;
+            }
+        }
+
+        return new Batch(tokens, isReal, rows.Count, width, [.. positions], [.. targets]) { Texts = texts, Places = places };
+    }
+
+    // First fit, the longest first.
+    private static List<List<Example>> Fill(IReadOnlyList<Example> examples, int width)
+    {
+        List<List<Example>> rows = [];
+        List<int> room = [];
+        foreach (var example in examples.OrderByDescending(example => example.Ids.Length))
+        {
+            int row = room.FindIndex(left => left >= example.Ids.Length - 1);
+            if (row < 0)
+            {
+                row = rows.Count;
+                rows.Add([]);
+                room.Add(width);
+            }
+
+            rows[row].Add(example);
+            room[row] -= example.Ids.Length - 1;
+        }
+
+        return rows;
     }
 }

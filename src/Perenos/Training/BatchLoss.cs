@@ -1,4 +1,5 @@
 using Perenos.Kernels;
+using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Text.Data;
 using static TorchSharp.torch;
@@ -11,12 +12,28 @@ public static class BatchLoss
     // Rows whose logits are held at once where an adapter sits on the head.
     private const int AdaptedHeadRows = 256;
 
-    /// <summary>Hidden states (N, C) from which the batch's learnt tokens are predicted.</summary>
-    public static Tensor LearntStates(CausalModel model, Batch batch)
+    /// <summary>What training descends: scale · Σ −ln p(target), and the experts' balance where the model's configuration gives it a weight.</summary>
+    /// <param name="model">The model that learns.</param>
+    /// <param name="batch">A micro-batch.</param>
+    /// <param name="scale">One over the learnt tokens of the step; the balance of a micro-batch counts by its share of them.</param>
+    public static Tensor Training(CausalModel model, Batch batch, double scale)
     {
         using var scope = NewDisposeScope();
-        var tokens = tensor(batch.Tokens, [batch.Rows, batch.Width], device: model.Device);
-        var hidden = model.Hidden(tokens); // (B, T, C)
+        if (model.BalanceWeight == 0)
+            return Sum(model, LearntStates(model, batch), batch, scale).MoveToOuterDisposeScope();
+        using var balance = new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device));
+        var loss = Sum(model, LearntStates(model, batch, balance), batch, scale);
+        return loss.Plus(balance.Loss().Times(model.BalanceWeight * batch.Targets.Length * scale)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Hidden states (N, C) from which the batch's learnt tokens are predicted.</summary>
+    public static Tensor LearntStates(CausalModel model, Batch batch, RouterBalance? balance = null)
+    {
+        using var scope = NewDisposeScope();
+        Tensor InRows(long[] numbers) => tensor(numbers, [batch.Rows, batch.Width], device: model.Device);
+        var hidden = batch is { Texts: { } texts, Places: { } places }
+            ? model.Hidden(InRows(batch.Tokens), positions: InRows(places), balance: balance, texts: InRows(texts))
+            : model.Hidden(InRows(batch.Tokens), balance: balance); // (B, T, C)
         return hidden.view(-1, hidden.shape[^1]).index_select(0, tensor(batch.Positions, device: model.Device)).MoveToOuterDisposeScope();
     }
 
@@ -26,7 +43,7 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         var targets = tensor(batch.Targets, device: model.Device);
         if (model.Head.Adapter is null)
-            return TokenLoss.Sum(hidden, model.Head.Weight, model.Head.Bias, targets, scale).MoveToOuterDisposeScope();
+            return TokenLoss.Sum(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, scale, model.LogitCap).MoveToOuterDisposeScope();
         var sum = zeros(1, device: model.Device);
         foreach (var (rows, wanted) in hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)))
         {
@@ -45,7 +62,7 @@ public static class BatchLoss
         var hidden = LearntStates(model, batch);
         var targets = tensor(batch.Targets, device: model.Device);
         if (model.Head.Adapter is null)
-            return TokenLoss.NegativeLogLikelihood(hidden, model.Head.Weight, model.Head.Bias, targets).MoveToOuterDisposeScope();
+            return TokenLoss.NegativeLogLikelihood(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, model.LogitCap).MoveToOuterDisposeScope();
         var parts = hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)).Select(part =>
             nn.functional.cross_entropy(model.Logits(part.First).to(ScalarType.Float32), part.Second, reduction: nn.Reduction.None));
         return cat([.. parts]).MoveToOuterDisposeScope();

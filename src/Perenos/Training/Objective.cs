@@ -12,11 +12,11 @@ public delegate Tensor Objective(Batch batch, double scale);
 /// <summary>The usual objective.</summary>
 public static class CrossEntropy
 {
-    /// <summary>Mean −ln p of the learnt tokens.</summary>
+    /// <summary>Mean −ln p of the learnt tokens, and the experts' balance where the model asks for it.</summary>
     public static Objective Of(CausalModel model) => (batch, scale) =>
     {
         using var scope = NewDisposeScope();
-        var loss = BatchLoss.Sum(model, BatchLoss.LearntStates(model, batch), batch, scale);
+        var loss = BatchLoss.Training(model, batch, scale);
         loss.backward();
         return loss.detach().MoveToOuterDisposeScope();
     };

@@ -103,6 +103,7 @@ public sealed class TrainingRun(
             Forecast = report.Pull?.Forecast,
             Strength = report.Pull?.Strength,
         });
+        FreedMemory.GiveBackAfter(report.Step);
     }
 
     private void Validate()

@@ -1,3 +1,4 @@
+using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Training;
@@ -24,7 +25,8 @@ public sealed class Distillation(CausalModel student, CausalModel teacher, Disti
     {
         using var scope = NewDisposeScope();
         var reference = TeacherStates(batch);
-        var hidden = BatchLoss.LearntStates(student, batch); // (N, C)
+        using var balance = student.BalanceWeight == 0 ? null : new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width], device: student.Device));
+        var hidden = BatchLoss.LearntStates(student, batch, balance); // (N, C)
         // Apart from the graph below it, so that the logits of a chunk are gone before the next one's.
         var states = hidden.detach().requires_grad_();
         var loss = BatchLoss.Sum(student, states, batch, scale);
@@ -32,8 +34,16 @@ public sealed class Distillation(CausalModel student, CausalModel teacher, Disti
         var total = loss.detach();
         foreach (var (ours, theirs) in states.split(RowsAtOnce).Zip(reference.split(RowsAtOnce)))
             total = total.Plus(Diverge(ours, theirs, scale));
-        if (hidden.requires_grad)
-            hidden.backward([states.grad!]);
+        // What the states' gradient says goes on below them, and with it the experts' balance.
+        var below = (hidden * states.grad!).sum();
+        if (balance is not null)
+        {
+            var evenness = balance.Loss().Times(student.BalanceWeight * batch.Targets.Length * scale);
+            (below, total) = (below.Plus(evenness), total.Plus(evenness.detach()));
+        }
+
+        if (below.requires_grad)
+            below.backward();
         return total.MoveToOuterDisposeScope();
     }
 

@@ -28,6 +28,10 @@ public sealed class CheckpointLeakTests
             .Tensor("blk.0.attn_q.weight", 2, [32, 2], new byte[36]).Tensor("output_norm.weight", 0, [1], new byte[4]).Build();
         File.WriteAllBytes(gguf, model);
 
+        string pickled = work.PathOf("pytorch_model.bin");
+        File.WriteAllBytes(pickled, TorchBytes.Archive(TorchBytes.Pickle(TorchBytes.Dictionary(
+            TorchBytes.Unicode("w"), TorchBytes.Tensor(TorchBytes.Storage("0", 4), 0, [2, 2], [1, 2])))));
+
         void Everything()
         {
             using var weight = ones(10, 20, dtype: torch.ScalarType.BFloat16);
@@ -42,6 +46,9 @@ public sealed class CheckpointLeakTests
             using var quantised = GgufSource.Open(gguf);
             using var query = quantised.Read("model.layers.0.self_attn.q_proj.weight");
             using var half = quantised.Read("model.layers.0.self_attn.q_proj.weight", torch.ScalarType.Float16);
+            using var unpickled = TorchFile.Open(pickled);
+            using var transposed = unpickled.Read("w");
+            using var rounded = unpickled.Read("w", ScalarType.BFloat16);
             using var norm = quantised.Read("model.norm.weight");
         }
 

@@ -44,6 +44,62 @@ public sealed class QuantisationTests
         Assert.True(compared >= table.RootElement.EnumerateObject().Count(), $"only {compared} compared");
     }
 
+    [Fact]
+    public void Small_blocks_are_written_byte_for_byte_as_the_reference_writes_them()
+    {
+        var compared = Encoded((type, input, expected, _) =>
+        {
+            if (type.BlockSize == 256)
+                return;
+            Assert.Equal(expected.Read($"{type.Name}.raw").bytes.ToArray(), Blocks(type, input));
+        });
+        Assert.Superset(new HashSet<string> { "Q4_0", "Q4_1", "Q5_0", "Q8_0" }, compared);
+    }
+
+    [Fact]
+    public void No_type_is_written_with_more_error_than_the_reference_makes()
+    {
+        var compared = Encoded((type, input, _, entry) =>
+        {
+            float[] values = new float[input.Length];
+            type.Decode(Blocks(type, input), values);
+            double[] allowed = entry.GetProperty("max_abs_error_per_row").Deserialize<double[]>()!;
+            int width = input.Length / allowed.Length;
+            for (int row = 0; row < allowed.Length; row++)
+            {
+                double error = Enumerable.Range(row * width, width).Max(i => MathF.Abs(values[i] - input[i]));
+                Assert.True(error <= allowed[row], $"{type.Name}, row {row}: {error} where the reference has {allowed[row]}");
+            }
+        });
+        Assert.Superset(new HashSet<string> { "Q4_K", "Q6_K" }, compared);
+    }
+
+    private static HashSet<string> Encoded(Action<GgmlType, float[], SafetensorsFile, JsonElement> compare)
+    {
+        string folder = Shared.ParityOrSkip("gguf");
+        using var table = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "quants.json")));
+        using var file = SafetensorsFile.Open(Path.Combine(folder, "quants.safetensors"));
+        using var scope = NewDisposeScope();
+        float[] input = file.Read("input").data<float>().ToArray();
+        var compared = new HashSet<string>();
+        foreach (var entry in table.RootElement.EnumerateObject())
+        {
+            if (GgmlType.Named(entry.Name) is not { EncodeBlock: not null } type)
+                continue;
+            compare(type, input, file, entry.Value);
+            compared.Add(type.Name);
+        }
+
+        return compared;
+    }
+
+    private static byte[] Blocks(GgmlType type, float[] values)
+    {
+        byte[] blocks = new byte[values.Length / type.BlockSize * type.BlockBytes];
+        type.Encode(values, blocks);
+        return blocks;
+    }
+
     /// <summary>The vector paths are taken by what the processor has; each entry must give the same as plain arithmetic.</summary>
     [Fact]
     public void Scaling_rounds_the_product_and_the_sum_separately()

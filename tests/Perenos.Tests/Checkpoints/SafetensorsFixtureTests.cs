@@ -47,14 +47,14 @@ public sealed class SafetensorsFixtureTests
     {
         using var work = new WorkFolder();
         int seen = 0;
-        foreach (string folder in FixtureFolders().Where(f => File.Exists(Path.Combine(f, SafetensorsFolder.IndexName))))
+        foreach (string folder in FixtureFolders().Where(f => File.Exists(Path.Combine(f, ShardedCheckpoint.SafetensorsIndexName))))
         {
             using var scope = NewDisposeScope();
             using var source = CheckpointFolder.OpenWeights(folder);
             string copy = work.Folder("copy");
             SafetensorsWriter.WriteShards(copy, source.Tensors.Keys.Select(k => (k, source.Read(k))), maximumShardBytes: 20_000);
             using var again = CheckpointFolder.OpenWeights(copy);
-            Assert.IsType<SafetensorsFolder>(again);
+            Assert.IsType<ShardedCheckpoint>(again);
             Assert.Equal(source.Tensors.Keys.Order(StringComparer.Ordinal), again.Tensors.Keys.Order(StringComparer.Ordinal));
             foreach (string name in source.Tensors.Keys)
                 Assert.True(source.Read(name).bytes.SequenceEqual(again.Read(name).bytes), name);
@@ -86,5 +86,5 @@ public sealed class SafetensorsFixtureTests
     }
 
     private static string[] IndexHead(string folder) =>
-        [.. File.ReadLines(Path.Combine(folder, SafetensorsFolder.IndexName)).Take(6)];
+        [.. File.ReadLines(Path.Combine(folder, ShardedCheckpoint.SafetensorsIndexName)).Take(6)];
 }

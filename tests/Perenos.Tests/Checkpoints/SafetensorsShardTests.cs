@@ -30,7 +30,7 @@ public sealed class SafetensorsShardTests
         using var work = new WorkFolder();
         work.Safetensors("1.safetensors", A, 1);
         work.Safetensors("2.safetensors", B, 1);
-        File.WriteAllText(work.PathOf(SafetensorsFolder.IndexName), index);
+        File.WriteAllText(work.PathOf(ShardedCheckpoint.SafetensorsIndexName), index);
         Assert.Contains(reason, Assert.Throws<PerenosException>(() => CheckpointFolder.OpenWeights(work.Root)).Message, StringComparison.Ordinal);
     }
 
@@ -41,7 +41,7 @@ public sealed class SafetensorsShardTests
         work.Safetensors("1.safetensors", A, 1);
         work.Safetensors("2.safetensors",
             """{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}""", 2);
-        File.WriteAllText(work.PathOf(SafetensorsFolder.IndexName), """{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""");
+        File.WriteAllText(work.PathOf(ShardedCheckpoint.SafetensorsIndexName), """{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""");
         Assert.Contains("two shards", Assert.Throws<PerenosException>(() => CheckpointFolder.OpenWeights(work.Root)).Message, StringComparison.Ordinal);
     }
 

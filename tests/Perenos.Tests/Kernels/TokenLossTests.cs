@@ -35,6 +35,23 @@ public sealed class TokenLossTests
         }
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32, 1.5, Float32Tolerance)]
+    [InlineData(ScalarType.Float32, 30, Float32Tolerance)]
+    [InlineData(ScalarType.BFloat16, 4, BFloat16Tolerance)]
+    public void Capped_logits_give_the_loss_and_the_gradients_of_their_tanh(ScalarType type, double cap, double tolerance)
+    {
+        using var scope = NewDisposeScope();
+        var problem = new Problem(1030, 12, 77, trainHead: true, useBias: true);
+        var (expectedLoss, expected) = problem.Solve(ScalarType.Float64, Naive, 1.0 / 1030, cap);
+        var (loss, gradients) = problem.Solve(type, TokenLoss.Sum, 1.0 / 1030, cap);
+        Assert.Equal(1.0, loss / expectedLoss, Math.Max(tolerance / 10, Float32Tolerance));
+        for (int index = 0; index < expected.Length; index++)
+            Assert.InRange(Difference(gradients[index]!, expected[index]!), 0, tolerance);
+        var losses = TokenLoss.NegativeLogLikelihood(problem.Hidden, problem.Weight, problem.Bias, problem.Targets, cap);
+        Assert.Equal(1.0, losses.mean().item<float>() / expectedLoss, Float32Tolerance);
+    }
+
     [Fact]
     public void In_double_it_equals_torch_to_rounding_and_finite_differences()
     {
@@ -140,7 +157,7 @@ public sealed class TokenLossTests
         Tensor GradientOf(LossForm form)
         {
             var input = problem.Hidden.detach().requires_grad_();
-            (form((input * 2).tanh(), problem.Weight, null, problem.Targets, 1) * 3).backward();
+            (form((input * 2).tanh(), problem.Weight, null, problem.Targets, 1, null) * 3).backward();
             return input.grad!;
         }
 
@@ -213,10 +230,13 @@ public sealed class TokenLossTests
         Assert.Equal(before, Tensor.TotalCount);
     }
 
-    private delegate Tensor LossForm(Tensor hidden, Tensor weight, Tensor? bias, Tensor targets, double scale);
+    private delegate Tensor LossForm(Tensor hidden, Tensor weight, Tensor? bias, Tensor targets, double scale, double? cap);
 
-    private static Tensor Naive(Tensor hidden, Tensor weight, Tensor? bias, Tensor targets, double scale) =>
-        nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), targets, reduction: nn.Reduction.Sum) * scale;
+    private static Tensor Naive(Tensor hidden, Tensor weight, Tensor? bias, Tensor targets, double scale, double? cap = null)
+    {
+        var logits = nn.functional.linear(hidden, weight, bias);
+        return nn.functional.cross_entropy(cap is null ? logits : (logits / cap.Value).tanh() * cap.Value, targets, reduction: nn.Reduction.Sum) * scale;
+    }
 
     // Relative to the largest element.
     private static double Difference(Tensor actual, Tensor expected)
@@ -248,12 +268,12 @@ public sealed class TokenLossTests
         internal Tensor Targets { get; }
 
         // Loss, and the gradients of hidden states, head and bias.
-        internal (double Loss, Tensor?[] Gradients) Solve(ScalarType type, LossForm form, double scale)
+        internal (double Loss, Tensor?[] Gradients) Solve(ScalarType type, LossForm form, double scale, double? cap = null)
         {
             var hidden = Hidden.to(type).detach().clone().requires_grad_();
             var weight = Weight.to(type).detach().clone().requires_grad_(_trainHead);
             var bias = Bias?.to(type).detach().clone().requires_grad_(_trainHead);
-            var loss = form(hidden, weight, bias, Targets, scale);
+            var loss = form(hidden, weight, bias, Targets, scale, cap);
             loss.backward();
             return (loss.to(ScalarType.Float64).item<double>(), [hidden.grad, weight.grad, bias?.grad]);
         }

@@ -65,9 +65,12 @@ public sealed class RetentionTests : IDisposable
             .Select(text => new JsonObject { ["text"] = text }.ToJsonString() + "\n")));
         using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = path, Share = share } } });
         double wanted = run.Data.Labels.LearntTokens * share / (1 - share);
-        Assert.InRange(run.Replay.Sum(example => example.LearntTokens), wanted, wanted + run.Replay.Max(example => example.LearntTokens));
-        Assert.DoesNotContain(run.Replay, example => run.Pretrained.Tokenizer.Decode(example.Ids).Contains("short walk", StringComparison.Ordinal));
-        Assert.Equal(2, run.Replay.Select(example => example.Source).Distinct().Count());
+        var texts = run.Replay.SelectMany(epoch => epoch).ToList();
+        // Six steps of four examples, twenty to an epoch.
+        Assert.Equal(2, run.Replay.Count);
+        Assert.All(run.Replay, epoch => Assert.InRange(epoch.Sum(example => example.LearntTokens), wanted, wanted + texts.Max(example => example.LearntTokens)));
+        Assert.DoesNotContain(texts, example => run.Pretrained.Tokenizer.Decode(example.Ids).Contains("short walk", StringComparison.Ordinal));
+        Assert.Equal(2, texts.Select(example => example.Source).Distinct().Count());
     }
 
     [Fact]
@@ -78,8 +81,9 @@ public sealed class RetentionTests : IDisposable
         {
             var config = Tuning(model, FineTuneTests.MethodOf("lora"), new RetentionConfig { Replay = new GeneratedReplay { Share = 0.3, MaxNewTokens = 10 } });
             using var run = PreparedRun.Open(config with { Seed = seed });
-            Assert.All(run.Replay, example => Assert.InRange(example.Ids.Length, 2, 12));
-            return [.. run.Replay.Select(example => string.Join(' ', example.Ids))];
+            var texts = run.Replay.SelectMany(epoch => epoch).ToList();
+            Assert.All(texts, example => Assert.InRange(example.Ids.Length, 2, 12));
+            return [.. texts.Select(example => string.Join(' ', example.Ids))];
         }
 
         var first = Written(1);

@@ -14,12 +14,13 @@ internal static class TokenizerFixtures
 
     private static readonly Dictionary<string, Tokenizer> Loaded = [];
 
-    /// <summary>Folders (such as "qwen3" and "machinery/bpe-clip") that hold a file.</summary>
-    public static TheoryData<string> FoldersWith(string file)
+    /// <summary>Folders (such as "qwen3" and "machinery/bpe-clip") that hold a file, of which a line mentions a text.</summary>
+    public static TheoryData<string> FoldersWith(string file, string mentioning = "")
     {
         string root = Path.Combine(Shared.Parity, "tokenizers");
         string[] folders = Directory.Exists(root)
             ? [.. Directory.EnumerateFiles(root, file, SearchOption.AllDirectories)
+                .Where(path => File.ReadLines(path).Any(line => line.Contains(mentioning, StringComparison.Ordinal)))
                 .Select(path => Path.GetRelativePath(root, Path.GetDirectoryName(path)!)).Order(StringComparer.Ordinal)]
             : [];
         return [.. folders.Length == 0 ? [None] : folders];
@@ -63,9 +64,9 @@ internal static class TokenizerFixtures
         string own = Path.Combine(Shared.Parity, "tokenizers", folder, "tokenizer.json");
         string shared = Shared.PathOf("tokenizers", folder);
         string? path = new[] { own, Path.Combine(shared, "tokenizer.json"), Model(folder) }.FirstOrDefault(File.Exists);
-        if (path is null && File.Exists(Path.Combine(shared, "encoder.json")))
-            return Tokenizer.LoadGpt2(Path.Combine(shared, "encoder.json"), Path.Combine(shared, "vocab.bpe"));
-        Assert.SkipWhen(path is null, $"{folder}: there is no tokenizer.json, and its own machinery is not built");
+        if (path is null && Directory.Exists(shared) && Tokenizer.OpenFolder(shared) is { } tokenizer)
+            return tokenizer;
+        Assert.SkipWhen(path is null, $"{folder}: there is no tokenizer of that name");
         try
         {
             return Tokenizer.Load(path!);

@@ -1,4 +1,7 @@
+using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Perenos.Runs;
 using Perenos.Testing;
 using Perenos.Text.Tokenization;
 using Xunit;
@@ -18,6 +21,8 @@ public sealed class TokenizerParityTests
 
     public static TheoryData<string> Batches => TokenizerFixtures.FoldersWith("batches.jsonl");
 
+    public static TheoryData<string> MosesWords => TokenizerFixtures.FoldersWith("goldens.jsonl", mentioning: "\"moses_tokens\"");
+
     [Theory]
     [MemberData(nameof(Goldens))]
     public void Texts_encode_and_decode_as_in_the_reference(string folder)
@@ -33,13 +38,22 @@ public sealed class TokenizerParityTests
             Compare(wrong, tag, "fast ids", ids, tokenizer.Encode(text));
             Compare(wrong, tag, "ids", ids, encoding.Ids);
             Compare(wrong, tag, "tokens", record.Texts("tokens"), encoding.Tokens);
-            Compare(wrong, tag, "offsets", record.Pairs("offsets"), encoding.Offsets);
+            if (record.TryGetProperty("offsets", out _))
+                Compare(wrong, tag, "offsets", record.Pairs("offsets"), encoding.Offsets);
             Compare(wrong, tag, "decoded", [record.GetProperty("decoded").GetString()], [tokenizer.Decode(ids, skipSpecialTokens: false)]);
             Compare(wrong, tag, "decoded_skip_special", [record.GetProperty("decoded_skip_special").GetString()], [tokenizer.Decode(ids)]);
+            if (record.TryGetProperty("ids_with_special", out _))
+            {
+                Compare(wrong, tag, "ids with special", record.Ints("ids_with_special"), tokenizer.Encode(text, addSpecialTokens: true));
+                continue; // made with transformers, which has no more to say
+            }
+
             CompareWithSpecial(wrong, tag, record, tokenizer, text, ids);
             if (record.TryGetProperty("specials_as_text", out var asText))
             {
-                Compare(wrong, tag, "specials as text", asText.Ints("ids"), tokenizer.EncodeWithOffsets(text, specialsAsText: true).Ids);
+                var plainly = tokenizer.EncodeWithOffsets(text, specialsAsText: true);
+                Compare(wrong, tag, "specials as text", asText.Ints("ids"), plainly.Ids);
+                Compare(wrong, tag, "tokens of specials as text", asText.Texts("tokens"), plainly.Tokens);
                 Compare(wrong, tag, "fast specials as text", asText.Ints("ids"), tokenizer.Encode(text, specialsAsText: true));
             }
             else
@@ -61,6 +75,7 @@ public sealed class TokenizerParityTests
         {
             int[] ids = record.Ints("ids");
             string tag = string.Join(' ', ids.Take(12));
+            Compare(wrong, tag, "tokens", [.. record.GetProperty("tokens").EnumerateArray().Select(token => token.GetString())], [.. ids.Select(id => tokenizer.Piece(id, skipSpecialTokens: false))]);
             Compare(wrong, tag, "decoded", [record.GetProperty("decoded").GetString()], [tokenizer.Decode(ids, skipSpecialTokens: false)]);
             Compare(wrong, tag, "decoded_skip_special", [record.GetProperty("decoded_skip_special").GetString()], [tokenizer.Decode(ids)]);
         }
@@ -83,6 +98,8 @@ public sealed class TokenizerParityTests
             Compare(wrong, tag, "whole", [record.GetProperty("decoded").GetString()], [string.Concat(chunks) + rest]);
             if (record.TryGetProperty("utf8_chunks", out _))
                 Compare(wrong, tag, "chunks", [.. record.Texts("utf8_chunks"), record.GetProperty("utf8_flush").GetString()!], [.. chunks, rest]);
+            else
+                Compare(wrong, tag, "chunks of the reference", [.. record.GetProperty("hf_chunks").EnumerateArray().Select(chunk => chunk.GetString() ?? "")], chunks);
         }
 
         Report(wrong);
@@ -106,10 +123,71 @@ public sealed class TokenizerParityTests
 
     [Theory]
     [MemberData(nameof(Batches))]
-    public void Truncation_and_padding_of_batches_are_not_built(string folder)
+    public void Batches_are_cut_and_filled_as_in_the_reference(string folder)
     {
-        TokenizerFixtures.Load(folder);
-        Assert.Skip($"{folder}: truncation and padding are not built");
+        var plain = TokenizerFixtures.Load(folder);
+        var wrong = new List<string>();
+        foreach (var record in TokenizerFixtures.Records(folder, "batches.jsonl"))
+        {
+            // The sections as they stand in a tokenizer.json.
+            var json = JsonNode.Parse(plain.ToJson())!.AsObject();
+            foreach (string section in (string[])["truncation", "padding"])
+                json[section] = JsonNode.Parse(record.GetProperty(section).GetRawText());
+            var tokenizer = Tokenizer.Parse(Encoding.UTF8.GetBytes(json.ToJsonString()), folder);
+            string tag = $"{record.GetProperty("truncation")} {record.GetProperty("padding")} {record.GetProperty("kind")}";
+            (string, string?)[] inputs = [.. record.GetProperty("inputs").EnumerateArray().Select(input =>
+                input.ValueKind == JsonValueKind.Array ? (input[0].GetString()!, input[1].GetString()) : (input.GetString()!, null))];
+            CompareBatch(wrong, tag, [.. record.GetProperty("encodings").EnumerateArray()], inputs, tokenizer);
+            if (!record.TryGetProperty("each", out var each))
+                continue;
+            Assert.Throws<PerenosException>(() => tokenizer.EncodeBatch(inputs));
+            for (int index = 0; index < inputs.Length; index++)
+            {
+                if (each[index].TryGetProperty("error", out _))
+                    Assert.Throws<PerenosException>(() => tokenizer.EncodeBatch([inputs[index]]));
+                else
+                    CompareBatch(wrong, tag, [each[index]], [inputs[index]], tokenizer);
+            }
+        }
+
+        Report(wrong);
+
+        static void CompareBatch(List<string> wrong, string tag, JsonElement[] expected, (string, string?)[] inputs, Tokenizer tokenizer)
+        {
+            if (expected.Length == 0)
+                return;
+            var actual = tokenizer.EncodeBatch(inputs);
+            for (int index = 0; index < inputs.Length; index++)
+            {
+                CompareAll(wrong, tag, expected[index], actual[index]);
+                JsonElement[] overflowing = [.. expected[index].GetProperty("overflowing").EnumerateArray()];
+                Compare(wrong, tag, "pieces cut off", [overflowing.Length], [actual[index].Overflowing.Count]);
+                foreach (var (piece, cut) in overflowing.Zip(actual[index].Overflowing))
+                    CompareAll(wrong, $"{tag}, cut off", piece, cut);
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Batches))]
+    public void Truncation_and_padding_of_the_file_itself_are_read_and_written(string folder)
+    {
+        string path = Shared.ParityOrSkip("tokenizers", folder, "tokenizer_truncation_padding.json");
+        var tokenizer = Tokenizer.Load(path);
+        using var expected = JsonDocument.Parse(File.ReadAllBytes(path));
+        Assert.NotNull(tokenizer.Truncation);
+        Assert.NotNull(tokenizer.Padding);
+        foreach (var written in (Tokenizer[])[tokenizer, tokenizer.With(tokenizer.Truncation, tokenizer.Padding)])
+        {
+            using var actual = JsonDocument.Parse(written.ToJson());
+            foreach (string section in (string[])["truncation", "padding"])
+                Assert.True(JsonElement.DeepEquals(expected.RootElement.GetProperty(section), actual.RootElement.GetProperty(section)), section);
+        }
+
+        var plain = tokenizer.With(null, null);
+        Assert.Null(plain.Truncation);
+        Assert.Empty(plain.EncodeBatch([("It will rain tomorrow in the mountains and in the valleys.", null)])[0].Overflowing);
+        Assert.NotEmpty(tokenizer.EncodeBatch([("It will rain tomorrow in the mountains and in the valleys.", null)])[0].Overflowing);
     }
 
     [Fact]
@@ -129,11 +207,36 @@ public sealed class TokenizerParityTests
     public void A_tokenizer_written_and_read_again_encodes_alike(string folder)
     {
         var tokenizer = TokenizerFixtures.Load(folder);
-        byte[] json = tokenizer.ToJson();
-        var again = Tokenizer.Parse(json, folder);
-        Assert.Equal(tokenizer.VocabularySize, again.VocabularySize);
-        foreach (var record in TokenizerFixtures.Records(folder, "goldens.jsonl"))
-            Assert.Equal(record.Ints("ids"), again.Encode(record.GetProperty("text").GetString()!));
+        string written = Directory.CreateTempSubdirectory().FullName;
+        try
+        {
+            tokenizer.SaveTo(written);
+            if (File.Exists(Path.Combine(written, "vocab.json"))) // the files do not name their class
+                File.WriteAllText(Path.Combine(written, "tokenizer_config.json"), """{"tokenizer_class": "BioGptTokenizer"}""");
+            var again = Tokenizer.OpenFolder(written)!;
+            Assert.Equal(tokenizer.VocabularySize, again.VocabularySize);
+            foreach (var record in TokenizerFixtures.Records(folder, "goldens.jsonl"))
+                Assert.Equal(record.Ints("ids"), again.Encode(record.GetProperty("text").GetString()!));
+        }
+        finally
+        {
+            Directory.Delete(written, recursive: true);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(MosesWords))]
+    public void Moses_words_are_those_of_the_reference(string folder)
+    {
+        var records = TokenizerFixtures.Records(folder, "goldens.jsonl");
+        var wrong = new List<string>();
+        foreach (var record in records)
+        {
+            string[] words = [.. new MosesPreTokenizer().Apply(new AlignedText(record.GetProperty("text").GetString()!)).Select(word => word.Text)];
+            Compare(wrong, $"{record.GetProperty("id")} {record.GetProperty("tag")}", "words", record.Texts("moses_tokens"), words);
+        }
+
+        Report(wrong);
     }
 
     private static void CompareWithSpecial(
@@ -166,6 +269,7 @@ public sealed class TokenizerParityTests
         Compare(wrong, tag, "tokens", expected.Texts("tokens"), encoding.Tokens);
         Compare(wrong, tag, "offsets", expected.Pairs("offsets"), encoding.Offsets);
         Compare(wrong, tag, "type_ids", expected.Ints("type_ids"), encoding.TypeIds);
+        Compare(wrong, tag, "attention_mask", expected.Ints("attention_mask"), [.. encoding.AttentionMask.Select(isAttended => isAttended ? 1 : 0)]);
         Compare(wrong, tag, "special_tokens_mask", expected.Ints("special_tokens_mask"),
             [.. encoding.SpecialTokensMask.Select(isSpecial => isSpecial ? 1 : 0)]);
         Compare(wrong, tag, "word_ids", expected.IntsOrNull("word_ids"), encoding.WordIds);

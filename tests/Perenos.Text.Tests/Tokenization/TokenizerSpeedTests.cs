@@ -8,16 +8,55 @@ namespace Perenos.Text.Tests.Tokenization;
 /// <summary>Bounds that a slow machine still keeps; the figures themselves are written to the output.</summary>
 public sealed class TokenizerSpeedTests
 {
-    [Fact]
-    public void A_word_of_a_quarter_megabyte_takes_no_quadratic_time()
+    private const int Short = 100_000, Megabyte = 1_000_000;
+
+    // A quadratic road takes seconds for the short text already; the machine may be busy with something else.
+    private const double MostGrowth = 3, Grace = 0.3;
+
+    public static TheoryData<string> All => TokenizerFixtures.FoldersWith("goldens.jsonl");
+
+    [Theory]
+    [MemberData(nameof(All))]
+    public void Twice_the_hostile_text_takes_no_more_than_three_times_as_long(string folder)
     {
-        var tokenizer = BpeTrainer.Train(["aaaa aaaaaaaa abab"], new BpeTrainerSettings { VocabularySize = 270, MinimumFrequency = 1 });
-        string word = new('a', 250_000);
+        var tokenizer = TokenizerFixtures.Load(folder);
+        foreach (var (name, unit) in Hostile)
+            Grows(tokenizer, name, unit, Short);
+    }
+
+    [Theory]
+    [Trait("speed", "slow")]
+    [InlineData("smollm2")]
+    [InlineData("gpt-neox")]
+    [InlineData("qwen3")]
+    public void Megabytes_of_hostile_text_encode_in_linear_time(string folder)
+    {
+        var tokenizer = TokenizerFixtures.Load(folder);
+        foreach (var (name, unit) in Hostile)
+            Grows(tokenizer, name, unit, Megabyte);
+    }
+
+    private static (string Name, string Unit)[] Hostile =>
+    [
+        ("one letter", "a"), ("one word", "abcdefgh"), ("blanks", " "), ("line feeds", "\n"), ("combining marks", "\u0301"), ("marks of two classes", "\u0301\u0323"), ("digits", "7"),
+        ("dots", "."), ("apostrophes", "'"), ("ideographs", "\u4E00"), ("emoji", "\U0001F600"), ("beginnings of special tokens", "<|"), ("hyphens", "a-"),
+    ];
+
+    private static void Grows(Tokenizer tokenizer, string name, string unit, int length)
+    {
+        string shorter = string.Concat(Enumerable.Repeat(unit, length / unit.Length)), longer = shorter + shorter;
+        double first = Seconds(tokenizer, shorter), second = Seconds(tokenizer, longer);
+        for (int turn = 0; turn < 3 && second > MostGrowth * first + Grace; turn++)
+            (first, second) = (Math.Max(first, Seconds(tokenizer, shorter)), Math.Min(second, Seconds(tokenizer, longer)));
+        TestContext.Current.TestOutputHelper?.WriteLine($"{name}: {first:F3} s, twice as much {second:F3} s");
+        Assert.True(second <= MostGrowth * first + Grace, $"{name}: {length:N0} units in {first:F2} s, twice as many in {second:F2} s");
+    }
+
+    private static double Seconds(Tokenizer tokenizer, string text)
+    {
         var watch = Stopwatch.StartNew();
-        int[] ids = tokenizer.Encode(word);
-        Report("one word", word.Length, watch);
-        Assert.Equal(word, tokenizer.Decode(ids));
-        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 30);
+        tokenizer.Encode(text);
+        return watch.Elapsed.TotalSeconds;
     }
 
     [Theory]

@@ -5,21 +5,24 @@ using static TorchSharp.torch;
 namespace Perenos.Checkpoints;
 
 /// <summary>
-/// A model in several safetensors files, with an index that says where each tensor lies:
+/// A model in several files, safetensors or pickled, with an index that says where each tensor lies:
 /// <c>{"metadata": {"total_size": N}, "weight_map": {tensor: file}}</c>. Index and shards must agree completely.
 /// </summary>
-public sealed class SafetensorsFolder : ITensorSource
+public sealed class ShardedCheckpoint : ITensorSource
 {
-    /// <summary>Name of the index that transformers looks for.</summary>
-    public const string IndexName = "model.safetensors.index.json";
+    /// <summary>Name of the index of safetensors that transformers looks for.</summary>
+    public const string SafetensorsIndexName = "model.safetensors.index.json";
+
+    /// <summary>Name of the index of pickled files that transformers looks for.</summary>
+    public const string TorchIndexName = "pytorch_model.bin.index.json";
 
     private const long MaximumIndexBytes = 100_000_000;
 
-    private readonly Dictionary<string, SafetensorsFile> _shards = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, ITensorSource> _shards = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TensorInfo> _tensors = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _shardOf = new(StringComparer.Ordinal);
 
-    private SafetensorsFolder(string location) => Location = location;
+    private ShardedCheckpoint(string location) => Location = location;
 
     /// <inheritdoc/>
     public string Location { get; }
@@ -29,10 +32,10 @@ public sealed class SafetensorsFolder : ITensorSource
 
     /// <summary>Opens the shards named in <paramref name="indexPath"/>, which lie beside it.</summary>
     /// <exception cref="Runs.PerenosException">Index and shards do not agree, or one of the files is malformed.</exception>
-    public static SafetensorsFolder Open(string indexPath)
+    public static ShardedCheckpoint Open(string indexPath)
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(indexPath))!;
-        var opened = new SafetensorsFolder(folder);
+        var opened = new ShardedCheckpoint(folder);
         try
         {
             opened.ReadIndex(indexPath);
@@ -95,7 +98,7 @@ public sealed class SafetensorsFolder : ITensorSource
     }
 
     private static bool IsPlainFileName(string name) =>
-        name.Length > 0 && name is not ("." or "..") && name.IndexOfAny(['/', '\\', ':', '\0']) < 0;
+        name.Length > 0 && name is not ("." or "..") && !name.EndsWith(".json", StringComparison.Ordinal) && name.IndexOfAny(['/', '\\', ':', '\0']) < 0;
 
     private void OpenShards(string indexPath, string folder)
     {
@@ -104,7 +107,7 @@ public sealed class SafetensorsFolder : ITensorSource
             string path = Path.Combine(folder, shard);
             if (!File.Exists(path))
                 throw Refusal.Malformed(indexPath, $"it names the shard {Refusal.Quote(shard)}, which is not there");
-            _shards.Add(shard, SafetensorsFile.Open(path));
+            _shards.Add(shard, CheckpointFolder.OpenFile(path));
         }
 
         foreach (var (shard, file) in _shards)

@@ -1,0 +1,141 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Perenos.Checkpoints;
+using Perenos.Runs;
+using Perenos.Text.Tokenization;
+
+namespace Perenos.Models;
+
+/// <summary>A model on disk with everything that belongs to it, opened and checked; no weights are read.</summary>
+public sealed class ModelSource : IDisposable
+{
+    // A configuration of a few kilobytes; templates and vocabularies of tokenizer_config.json make it larger.
+    private const long MostConfigBytes = 64 << 20;
+
+    private ModelSource(string location, string folder, ITensorSource tensors) => (Location, Folder, Tensors) = (location, folder, tensors);
+
+    /// <summary>Folder or file that was opened.</summary>
+    public string Location { get; }
+
+    /// <summary>The folder, or the one that the file lies in.</summary>
+    public string Folder { get; }
+
+    /// <summary>The weights, to be read one at a time.</summary>
+    public ITensorSource Tensors { get; }
+
+    /// <summary>The GGUF file, if it is one.</summary>
+    public GgufFile? Gguf => (Tensors as GgufSource)?.File;
+
+    /// <summary>What <c>config.json</c> says, or the metadata of a GGUF file.</summary>
+    public required JsonObject Config { get; init; }
+
+    /// <summary>Where the configuration stands, for messages.</summary>
+    public string ConfigLocation => Path.Combine(Folder, "config.json");
+
+    /// <summary>What <c>tokenizer_config.json</c> says; empty where there is none.</summary>
+    public required JsonObject TokenizerConfig { get; init; }
+
+    /// <summary>Text to tokens and back.</summary>
+    public required Tokenizer Tokenizer { get; init; }
+
+    /// <summary>Tokens that end a text; the first is the one that training appends.</summary>
+    public required IReadOnlyList<int> StopTokens { get; init; }
+
+    /// <summary>The chat template's source, or none.</summary>
+    public required string? ChatTemplate { get; init; }
+
+    /// <summary>Opens a folder in Hugging Face's layout, or a GGUF file (alone or with such files beside it).</summary>
+    /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
+    public static ModelSource Open(string location)
+    {
+        var tensors = CheckpointFolder.OpenWeights(location);
+        try
+        {
+            string folder = FolderOf(location);
+            var gguf = (tensors as GgufSource)?.File;
+            var parts = gguf is null ? null : GgufTokenizerParts.From(gguf);
+            var config = ReadConfig(folder, gguf)
+                ?? throw new PerenosException($"{folder} holds no config.json.", "Give a model's folder as downloaded, or a .gguf file.");
+            var tokenizer = OpenTokenizer(folder, parts);
+            var tokenizerConfig = ReadJson(folder, "tokenizer_config.json") ?? FromGguf(parts);
+            return new ModelSource(location, folder, tensors)
+            {
+                Config = config,
+                TokenizerConfig = tokenizerConfig,
+                Tokenizer = tokenizer,
+                StopTokens = Models.StopTokens.Find(ReadJson(folder, "generation_config.json"), config, tokenizerConfig, tokenizer, location),
+                ChatTemplate = FindTemplate(folder, tokenizerConfig) ?? parts?.ChatTemplate,
+            };
+        }
+        catch
+        {
+            tensors.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Closes the files.</summary>
+    public void Dispose() => Tensors.Dispose();
+
+    internal static string FolderOf(string location) =>
+        File.Exists(location) ? Path.GetDirectoryName(Path.GetFullPath(location))! : location;
+
+    internal static JsonObject? ReadConfig(string folder, GgufFile? gguf) =>
+        ReadJson(folder, "config.json") ?? (gguf is null ? null : GgufConfig.ToHuggingFace(gguf));
+
+    internal static Tokenizer OpenTokenizer(string folder, GgufTokenizerParts? parts)
+    {
+        if (Tokenizer.OpenFolder(folder) is { } tokenizer)
+            return tokenizer;
+        return OpenTokenizer(parts ?? throw new PerenosException(
+            $"{folder} holds no tokenizer: neither tokenizer.json nor tokenizer.model, vocab.json with merges.txt, or dict.txt with bpecodes.",
+            "Take it from the checkpoint's page on the hub; it belongs to the model."));
+    }
+
+    internal static Tokenizer OpenTokenizer(GgufTokenizerParts parts) => Tokenizer.FromGguf(
+        parts.Model, parts.Pre, parts.Tokens, parts.Merges.Length > 0 ? parts.Merges : null, parts.Scores.Length > 0 ? parts.Scores : null, parts.Types,
+        parts.BeginningId, parts.EndId, parts.AddBeginning, parts.AddEnd, parts.AddSpacePrefix);
+
+    // A file of its own (transformers 5), a text, or a list of named texts of which "default" counts.
+    internal static string? FindTemplate(string folder, JsonObject tokenizerConfig)
+    {
+        string path = Path.Combine(folder, "chat_template.jinja");
+        if (File.Exists(path))
+            return File.ReadAllText(path);
+        return tokenizerConfig["chat_template"] switch
+        {
+            JsonArray list => list.OfType<JsonObject>().FirstOrDefault(entry => entry["name"]?.ToString() == "default")?["template"]?.ToString(),
+            var node => node?.ToString(),
+        };
+    }
+
+    internal static JsonObject? ReadJson(string folder, string name)
+    {
+        string path = Path.Combine(folder, name);
+        if (!File.Exists(path))
+            return null;
+        if (new FileInfo(path).Length > MostConfigBytes)
+            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
+        try
+        {
+            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");
+        }
+        catch (Exception problem) when (problem is JsonException or ArgumentException)
+        {
+            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Take it from the checkpoint again.", problem);
+        }
+    }
+
+    /// <summary>The special tokens of a GGUF file, as a <c>tokenizer_config.json</c> names them.</summary>
+    private static JsonObject FromGguf(GgufTokenizerParts? parts)
+    {
+        var config = new JsonObject();
+        foreach (var (key, id) in new[] { ("bos_token", parts?.BeginningId), ("eos_token", parts?.EndId), ("unk_token", parts?.UnknownId), ("pad_token", parts?.PaddingId) })
+        {
+            if (id is { } known)
+                config[key] = parts!.Tokens[known];
+        }
+
+        return config;
+    }
+}
