@@ -51,7 +51,7 @@ internal static class TrainingStepWorker
         var model = ModelCatalogue.Start(shape.Configuration(), shape.Name, RandomSeed, type);
         var parts = model.Parts;
         List<Trainable> trainables = isLora
-            ? [.. Lora.Start(LoraTargets.Choose(parts, LoraSettings), LoraSettings.Dropout, RandomSeed).Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))]
+            ? [.. Lora.Start(parts, LoraSettings, RandomSeed).Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))]
             : [.. parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key)))];
         foreach (var trainable in trainables)
             trainable.Tensor.requires_grad = true;

@@ -10,7 +10,7 @@ namespace Perenos.Cli;
 internal sealed class ModelOptions
 {
     private readonly Option<string?> _model = new("--model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", HelpName = "path" };
-    private readonly Option<string?> _adapter = new("--adapter") { Description = "PEFT folder, such as runs/NAME/adapter, or a name on the hub.", HelpName = "folder" };
+    private readonly Option<string?> _adapter = new("--adapter") { Description = "Folder of an adapter (PEFT or mlx-lm), such as runs/NAME/adapter, or a name on the hub.", HelpName = "folder" };
     private readonly Option<string> _dtype = new("--dtype") { Description = "auto (measured), float32 or bfloat16.", DefaultValueFactory = _ => "auto" };
 
     public ModelOptions(Command command)
@@ -27,14 +27,19 @@ internal sealed class ModelOptions
     /// <summary>The model that was asked for, if one was.</summary>
     public string? Model(ParseResult parsed) => parsed.GetValue(_model);
 
-    /// <summary>Opens model and adapter; the caller disposes both.</summary>
-    public (Pretrained Pretrained, Lora? Adapter) Open(ParseResult parsed, string model, string? adapter)
+    /// <summary>Opens model and adapter and verifies the adapter; the caller disposes both.</summary>
+    public (Pretrained Pretrained, Adapter? Adapter) Open(ParseResult parsed, string model, string? adapter)
     {
         adapter = parsed.GetValue(_adapter) ?? adapter;
         var pretrained = Pretrained.Open(Hub.Path(parsed, model, HubKind.Model), ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
         try
         {
-            return (pretrained, adapter is null ? null : PeftFolder.Open(Hub.Path(parsed, adapter, HubKind.Model), pretrained.Model.Parts));
+            if (adapter is null)
+                return (pretrained, null);
+            var opened = OpenedAdapter.Open(Hub.Path(parsed, adapter, HubKind.Model), pretrained);
+            if (opened.Unverified.Count > 0)
+                Console.Error.WriteLine($"{adapter} has no {AdapterPassport.FileName}; not verified: {string.Join(", ", opened.Unverified)}.");
+            return (pretrained, opened.Adapter);
         }
         catch
         {

@@ -20,11 +20,13 @@ internal sealed class RecipeOptions
         if (isPretrained)
         {
             Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
-            Text(command, "--method", "method.kind", "lora or full.");
-            Number<int>(command, "--rank", "method.rank", "LoRA: rank of the update.");
-            Number<double>(command, "--alpha", "method.alpha", "LoRA: the update counts alpha / rank times.");
-            Number<double>(command, "--dropout", "method.dropout", "LoRA: dropout of the update's inputs.");
-            Texts(command, "--targets", "method.targets", "LoRA: ends of layer names, all-linear, or re: and an expression.");
+            Text(command, "--method", "method.kind", "lora, dora, ia3, prompt, prefix, p-tuning, norm, bias or full.");
+            Number<int>(command, "--rank", "method.rank", "LoRA, DoRA: rank of the update.");
+            Number<double>(command, "--alpha", "method.alpha", "LoRA, DoRA: the update counts alpha / rank times.");
+            Number<double>(command, "--dropout", "method.dropout", "LoRA, DoRA: dropout of the update's inputs.");
+            Texts(command, "--targets", "method.targets", "LoRA, DoRA: ends of layer names, all-linear, or re: and an expression.");
+            Number<int>(command, "--virtual-tokens", "method.virtual_tokens", "Prompt, prefix, p-tuning: number of virtual tokens.");
+            Text(command, "--start-text", "method.text", "Prompt, prefix: text that the virtual tokens start from.");
         }
         else
         {

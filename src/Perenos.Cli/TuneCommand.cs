@@ -13,6 +13,7 @@ internal static class TuneCommand
         var command = new ExampledCommand("tune", "Adapt a pretrained model to a corpus, judge it before and after, and write a report.",
             "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\"",
             "perenos tune --model ./SmolLM2-135M-Instruct --data bulletins.jsonl --prompt \"Translate to French: {en}\" --completion \"{fr}\" --method lora",
+            "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\" --method prefix --virtual-tokens 20",
             "perenos tune recipe.yaml --epochs 5 --dry-run",
             "perenos tune --resume runs/NAME");
         AddTo(command, isPretrained: true, "tune");

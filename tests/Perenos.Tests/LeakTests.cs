@@ -90,9 +90,9 @@ public sealed class LeakTests
         AssertNothingIsKept(30, _ =>
         {
             using var opened = Pretrained.Open(work.PathOf("model"), ScalarType.BFloat16);
-            using (var lora = Lora.Start(LoraTargets.Choose(opened.Model.Parts, settings), dropout: 0, seed: 1))
+            using (var lora = Lora.Start(opened.Model.Parts, settings, seed: 1))
             {
-                PeftFolder.Save(work.PathOf("adapter"), lora, opened.Model.Parts, settings, "model");
+                PeftFolder.Save(work.PathOf("adapter"), lora, "model");
             }
 
             using (var lora = PeftFolder.Open(work.PathOf("adapter"), opened.Model.Parts))
@@ -156,14 +156,14 @@ public sealed class LeakTests
     private sealed class Loop : IDisposable
     {
         private readonly CausalModel _model;
-        private readonly Lora? _lora;
+        private readonly Adapter? _lora;
         private readonly Trainer _trainer;
 
         public Loop(string name, string method)
         {
             _model = TinyModel.Start(name);
             var settings = new LoraConfig { Rank = 2, Dropout = 0.1, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-            _lora = method == "full" ? null : Lora.Start(LoraTargets.Choose(_model.Parts, settings), settings.Dropout, seed: 1);
+            _lora = method == "full" ? null : Lora.Start(_model.Parts, settings, seed: 1);
             var trainables = (_lora?.Weights ?? _model.Parts.Weights).Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;

@@ -6,11 +6,26 @@ namespace Perenos.Runs.Config;
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind", UnknownDerivedTypeHandling = JsonUnknownDerivedTypeHandling.FailSerialization)]
 [JsonDerivedType(typeof(FullConfig), "full")]
 [JsonDerivedType(typeof(LoraConfig), "lora")]
+[JsonDerivedType(typeof(DoraConfig), "dora")]
+[JsonDerivedType(typeof(Ia3Config), "ia3")]
+[JsonDerivedType(typeof(PromptConfig), "prompt")]
+[JsonDerivedType(typeof(PrefixConfig), "prefix")]
+[JsonDerivedType(typeof(PTuningConfig), "p-tuning")]
+[JsonDerivedType(typeof(BiasConfig), "bias")]
+[JsonDerivedType(typeof(NormConfig), "norm")]
 public abstract record MethodConfig
 {
     /// <summary>Learning rate where the recipe names none.</summary>
     [JsonIgnore]
     public abstract double DefaultLearningRate { get; }
+
+    /// <summary>Whether <see cref="DefaultLearningRate"/> counts in root mean squares of the embedding's entries.</summary>
+    [JsonIgnore]
+    public virtual bool IsRateRelative => false;
+
+    /// <summary>Virtual tokens before each text; the model's length has room for so many fewer.</summary>
+    [JsonIgnore]
+    public virtual int VirtualTokenCount => 0;
 
     /// <summary>The name on the command line and in reports.</summary>
     [JsonIgnore]
@@ -29,29 +44,26 @@ public sealed record FullConfig : MethodConfig
     public override string Name => "full";
 }
 
-/// <summary>Low-rank adaptation: W + (alpha / rank) · B · A (Hu et al. 2021, https://arxiv.org/abs/2106.09685).</summary>
-public sealed record LoraConfig : MethodConfig
+/// <summary>All biases learn (Ben Zaken et al. 2021, https://arxiv.org/abs/2106.10199).</summary>
+public sealed record BiasConfig : MethodConfig
 {
-    /// <summary>Rank of the update; parameters grow linearly with it.</summary>
-    public int Rank { get; init; } = 16;
-
-    /// <summary>The update counts alpha / rank times.</summary>
-    public double Alpha { get; init; } = 32;
-
-    /// <summary>Chance that an input of the update is dropped in training.</summary>
-    public double Dropout { get; init; }
-
-    /// <summary>Layers that get an update: ends of names (<c>q_proj</c>), <c>all-linear</c> (all but the head), or <c>re:</c> and a regular expression for the whole name.</summary>
-    public IReadOnlyList<string> Targets { get; init; } = ["all-linear"];
-
-    /// <summary>Scale by alpha / √rank instead (Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).</summary>
-    public bool IsRankStabilized { get; init; }
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultLearningRate => 1e-3;
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => 5e-4;
+    public override string Name => "bias";
+}
+
+/// <summary>The weights and biases of all norms learn (Zhao et al. 2023, https://arxiv.org/abs/2312.11420).</summary>
+public sealed record NormConfig : MethodConfig
+{
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultLearningRate => 1e-3;
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override string Name => "lora";
+    public override string Name => "norm";
 }

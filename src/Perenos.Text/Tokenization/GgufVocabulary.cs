@@ -75,7 +75,7 @@ internal sealed class GgufVocabularyBuilder(Tokenizer tokenizer, TokenizerParts 
             $"Known are {string.Join(", ", GgufTokenizer.KnownPatterns.Order(StringComparer.Ordinal))}, and SentencePiece vocabularies; keep the safetensors form of this model.");
     }
 
-    private bool IsByteLevel() => new[] { "pre_tokenizer", "normalizer" }
+    private bool IsByteLevel() => ((string[])["pre_tokenizer", "normalizer"])
         .Any(name => parts.Sections.TryGetValue(name, out var section) && section.ValueKind == JsonValueKind.Object && section.GetRawText().Contains("\"ByteLevel\"", StringComparison.Ordinal));
 
     private IEnumerable<GgufVocabulary> ByteLevelCandidates(string? preferredPre)
@@ -100,7 +100,7 @@ internal sealed class GgufVocabularyBuilder(Tokenizer tokenizer, TokenizerParts 
         var (tokens, types) = Entries(isByteLevel: false);
         var (begin, end) = Frame();
         float[] scores = Scores(tokens.Length);
-        return new[] { true, false }.Select(prefix => new GgufVocabulary("llama", "default", tokens, types, [], scores, begin, end, prefix, Losses()));
+        return ((bool[])[true, false]).Select(prefix => new GgufVocabulary("llama", "default", tokens, types, [], scores, begin, end, prefix, Losses()));
     }
 
     private (string[] Tokens, int[] Types) Entries(bool isByteLevel)

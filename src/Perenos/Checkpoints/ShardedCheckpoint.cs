@@ -64,7 +64,9 @@ public sealed class ShardedCheckpoint : ITensorSource
     {
         try
         {
-            long length = new FileInfo(path).Length;
+            // Through links, as the hub's cache has them; FileInfo would give the link's own length.
+            using var file = File.OpenHandle(path);
+            long length = RandomAccess.GetLength(file);
             if (length > MaximumIndexBytes)
                 throw Refusal.Malformed(path, $"{length:N0} bytes are too many for an index");
             using var json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });

@@ -89,7 +89,7 @@ public sealed record Examination(
                 .Select(ids => tokenizer.Decode(ids).Trim())];
         }
 
-        int window = (int)Math.Min(MaximumLength, model.Config.MaximumLength);
+        int window = (int)Math.Min(MaximumLength, model.MaximumLength);
         var reference = new RollingLikelihood(model, tokenizer, prefix, window)
             .Score(Reference, done => Tell("reading general text", done, Reference.Count));
         return new Judgement { Answers = answers, Losses = Losses(model, Tell), Reference = reference };
@@ -153,7 +153,7 @@ public sealed record Examination(
 
     private List<RecordLoss> Losses(CausalModel model, Action<string, int, int> tell)
     {
-        var limit = new LengthLimit((int)Math.Min(MaximumLength, model.Config.MaximumLength));
+        var limit = new LengthLimit((int)Math.Min(MaximumLength, model.MaximumLength));
         var examples = Records.SelectMany((record, index) => limit.Apply(Renderer.Render(record)).Select(example => (index, example))).ToList();
         var nats = new double[Records.Count];
         var tokens = new long[Records.Count];
@@ -181,7 +181,7 @@ public sealed record Examination(
     // A prompt too long for the model loses its beginning.
     private static int[] Fit(int[] prompt, CausalModel model)
     {
-        long room = model.Config.MaximumLength - 1;
+        long room = model.MaximumLength - 1;
         return prompt.Length <= room ? prompt : LengthLimit.ShortenPrompt(prompt, (int)room, startId: null);
     }
 

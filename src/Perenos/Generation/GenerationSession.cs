@@ -37,7 +37,8 @@ internal sealed class GenerationSession : IDisposable
         using var quiet = inference_mode();
         using var scope = NewDisposeScope();
         int width = _rows[0].Count + _padding[0];
-        if (_padding.Any(padding => !_model.KeepsCache(_cache.Length - padding, width - padding)))
+        long ahead = _model.Parts.VirtualTokens;
+        if (_padding.Any(padding => !_model.KeepsCache(ahead + _cache.Length - padding, ahead + width - padding)))
             _cache.Clear();
         long past = _cache.Length;
         int time = (int)(width - past);
@@ -54,7 +55,7 @@ internal sealed class GenerationSession : IDisposable
                     continue;
                 tokens[row * time + column - past] = place >= 0 ? _rows[row][place] : 0;
                 // A row that has reached the model's length computes on beside the others; nobody reads what.
-                positions[row * time + column - past] = Math.Clamp(place, 0, _model.Config.MaximumLength - 1);
+                positions[row * time + column - past] = Math.Clamp(place, 0, _model.MaximumLength - 1);
             }
         }
 

@@ -80,14 +80,14 @@ public sealed class TextGenerator
         if (prompts.Any(prompt => prompt.Count == 0))
             throw new PerenosException("A prompt is empty.", "Give at least one token to continue from.");
         long longest = prompts.Max(prompt => prompt.Count);
-        if (longest >= _model.Config.MaximumLength)
+        if (longest >= _model.MaximumLength)
         {
             throw new PerenosException(
-                $"A prompt has {longest} tokens, but the model was made for {_model.Config.MaximumLength}.", "Shorten the prompt.");
+                $"A prompt has {longest} tokens, but the model was made for {_model.MaximumLength}.", "Shorten the prompt.");
         }
 
         return new GenerationSession(_model, prompts, numbers, prompts.Max(prompt => Room(prompt.Count)), new Sampler(_settings));
     }
 
-    private int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.Config.MaximumLength - promptLength);
+    private int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.MaximumLength - promptLength);
 }

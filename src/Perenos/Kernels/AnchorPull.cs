@@ -52,7 +52,7 @@ internal static unsafe class AnchorPull
         if (strength > 0)
         {
             var keep = share.Times(strength).Increase(1.0).reciprocal();
-            value = keep * value + keep.neg().Increase(1.0) * target;
+            value = (keep * value).Increase(keep.neg().Increase(1.0) * target);
             if (weight.dtype == ScalarType.BFloat16)
                 RandomBits.StoreWithTorch(weight, value, roundingSeed);
             else

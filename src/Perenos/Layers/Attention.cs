@@ -19,6 +19,8 @@ public static class CausalAttention
         Tensor query, Tensor key, Tensor value, ForwardContext context, int layer, long? window = null, double? scale = null, double? cap = null)
     {
         using var scope = NewDisposeScope();
+        if (context.Prefix is not null)
+            (key, value) = (context.Before(key, 2 * layer), context.Before(value, 2 * layer + 1));
         if (context.Cache is not null)
             (key, value) = context.Cache.Append(layer, key, value);
         long heads = query.shape[1], groups = key.shape[1];

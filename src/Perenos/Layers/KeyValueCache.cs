@@ -11,7 +11,7 @@ public sealed class KeyValueCache : IDisposable
 
     /// <summary>An empty cache.</summary>
     /// <param name="layers">Number of layers of the model.</param>
-    /// <param name="capacity">Most tokens that will be kept in each row.</param>
+    /// <param name="capacity">Most tokens of text that will be kept in each row.</param>
     public KeyValueCache(int layers, long capacity)
     {
         _keys = new Tensor?[layers];
@@ -19,22 +19,32 @@ public sealed class KeyValueCache : IDisposable
         _capacity = capacity;
     }
 
-    /// <summary>Tokens in each row so far.</summary>
+    /// <summary>Tokens of text in each row so far.</summary>
     public long Length { get; private set; }
 
-    /// <summary>Adds (B, H, T, D) keys and values of a layer and gives all of them so far, (B, H, Length + T, D).</summary>
+    /// <summary>Virtual tokens before the text; set by the first call.</summary>
+    internal long Ahead { get; set; }
+
+    /// <summary>Keys (B, H, Ahead + Length, D) of a layer that has been appended to.</summary>
+    internal Tensor Keys(int layer) => _keys[layer]!.narrow(2, 0, Ahead + Length);
+
+    /// <summary>Values (B, H, Ahead + Length, D) of a layer that has been appended to.</summary>
+    internal Tensor Values(int layer) => _values[layer]!.narrow(2, 0, Ahead + Length);
+
+    /// <summary>Adds (B, H, T, D) keys and values of a layer and gives all of them so far; the first call's begin with the virtual tokens.</summary>
     public (Tensor Keys, Tensor Values) Append(int layer, Tensor keys, Tensor values)
     {
         long added = keys.shape[2];
-        if (Length + added > _capacity)
-            throw new InvalidOperationException($"The cache holds {_capacity} tokens a row; {Length + added} were asked for.");
+        long kept = Length == 0 ? 0 : Ahead + Length;
+        if (kept + added > Ahead + _capacity)
+            throw new InvalidOperationException($"The cache holds {_capacity} tokens a row; {kept + added - Ahead} were asked for.");
         var allKeys = _keys[layer] ??= Room(keys);
         var allValues = _values[layer] ??= Room(values);
-        using (var place = allKeys.narrow(2, Length, added))
+        using (var place = allKeys.narrow(2, kept, added))
             place.copy_(keys);
-        using (var place = allValues.narrow(2, Length, added))
+        using (var place = allValues.narrow(2, kept, added))
             place.copy_(values);
-        return (allKeys.narrow(2, 0, Length + added), allValues.narrow(2, 0, Length + added));
+        return (allKeys.narrow(2, 0, kept + added), allValues.narrow(2, 0, kept + added));
     }
 
     /// <summary>Says that all layers have appended a step of <paramref name="tokens"/> tokens.</summary>
@@ -51,5 +61,5 @@ public sealed class KeyValueCache : IDisposable
     }
 
     private Tensor Room(Tensor like) =>
-        empty([like.shape[0], like.shape[1], _capacity, like.shape[3]], dtype: like.dtype, device: like.device).DetachFromDisposeScope();
+        empty([like.shape[0], like.shape[1], Ahead + _capacity, like.shape[3]], dtype: like.dtype, device: like.device).DetachFromDisposeScope();
 }

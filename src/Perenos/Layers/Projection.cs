@@ -2,16 +2,20 @@ using static TorchSharp.torch;
 
 namespace Perenos.Layers;
 
-/// <summary>What may be put on a <see cref="Projection"/>: it sees the input and the plain output and gives the adapted output.</summary>
+/// <summary>What may be put on a <see cref="Projection"/>: it sees the input and decides what becomes of it.</summary>
 public interface IProjectionAdapter
 {
-    /// <summary>The adapted output (…, outputs) from the input (…, inputs) and the projection's own output (…, outputs).</summary>
-    Tensor Apply(Tensor input, Tensor output);
+    /// <summary>The adapted output (…, outputs) of an input (…, inputs).</summary>
+    /// <param name="input">What the layer is given.</param>
+    /// <param name="inner">The layer without this adapter: plain, or with the adapters that were attached before.</param>
+    Tensor Apply(Tensor input, Func<Tensor, Tensor> inner);
 }
 
-/// <summary>A linear layer y = x Wᵀ + b with a slot for an adapter.</summary>
+/// <summary>A linear layer y = x Wᵀ + b with a slot for adapters.</summary>
 public sealed class Projection
 {
+    private readonly List<IProjectionAdapter> _adapters = [];
+
     /// <summary>Takes <c>weight</c> and, if asked, <c>bias</c> from <paramref name="weights"/>.</summary>
     /// <param name="weights">The place of this layer in the tree of weights.</param>
     /// <param name="inputs">Width of the input.</param>
@@ -63,21 +67,27 @@ public sealed class Projection
     /// <summary>[outputs], or none.</summary>
     public Tensor? Bias { get; }
 
-    /// <summary>What is attached here; none at first.</summary>
-    public IProjectionAdapter? Adapter { get; set; }
+    /// <summary>Whether anything is attached here.</summary>
+    public bool IsAdapted => _adapters.Count > 0;
 
-    /// <summary>(…, inputs) -> (…, outputs), through the adapter if there is one.</summary>
-    public Tensor Forward(Tensor input)
-    {
-        var output = Plain(input);
-        return Adapter is null ? output : Adapter.Apply(input, output);
-    }
+    /// <summary>Puts an adapter on top of what is attached already.</summary>
+    public void Attach(IProjectionAdapter adapter) => _adapters.Add(adapter);
 
-    private Tensor Plain(Tensor input)
+    /// <summary>Takes an adapter off; the others stay.</summary>
+    public void Detach(IProjectionAdapter adapter) => _adapters.Remove(adapter);
+
+    /// <summary>(…, inputs) -> (…, outputs), through the adapters if there are any.</summary>
+    public Tensor Forward(Tensor input) => Through(_adapters.Count - 1, input);
+
+    /// <summary>(…, inputs) -> (…, outputs) by the layer's own weight and bias.</summary>
+    public Tensor Plain(Tensor input)
     {
         if (!IsTransposed)
             return nn.functional.linear(input, Weight, Bias);
         var product = input.matmul(Weight);
         return Bias is null ? product : product.Plus(Bias);
     }
+
+    private Tensor Through(int top, Tensor input) =>
+        top < 0 ? Plain(input) : _adapters[top].Apply(input, below => Through(top - 1, below));
 }

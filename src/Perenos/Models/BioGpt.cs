@@ -143,7 +143,7 @@ internal sealed class BioGpt : CausalModel
 
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context) =>
-        Embedding.Forward(tokens).Plus(TokenEmbedding.Rows(_positions, context.Positions, FirstPosition));
+        Embedding.Forward(tokens, context).Plus(TokenEmbedding.Rows(_positions, context.Positions, FirstPosition));
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);

@@ -137,7 +137,7 @@ internal sealed class Bloom : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.AddToScores(LinearBiases.For(context, _slopes, ComputeType));
-        return _embeddingNorm.Forward(Embedding.Forward(tokens));
+        return _embeddingNorm.Forward(Embedding.Forward(tokens, context));
     }
 
     /// <inheritdoc/>

@@ -10,7 +10,11 @@ namespace Perenos.Models;
 public abstract class CausalModel : IDisposable
 {
     /// <summary>Takes over the parts that the family's constructor has built.</summary>
-    protected CausalModel(ModelConfig config, ModelParts parts) => (Config, Parts) = (config, parts);
+    protected CausalModel(ModelConfig config, ModelParts parts)
+    {
+        (Config, Parts) = (config, parts);
+        parts.FindKeyValueShapes = FindKeyValueShapes;
+    }
 
     /// <summary>Sizes and kinds, as on disk.</summary>
     public ModelConfig Config { get; }
@@ -45,13 +49,16 @@ public abstract class CausalModel : IDisposable
     /// <summary>Type in which the weights are held and the model computes.</summary>
     public ScalarType ComputeType => Embedding.Weight.dtype;
 
-    /// <summary>(B, T) int64 -> (B, T, C), and fills in what the layers share.</summary>
+    /// <summary>Most tokens of text: what the model was made for, less the virtual tokens that are attached.</summary>
+    public long MaximumLength => Config.MaximumLength - Parts.VirtualTokens;
+
+    /// <summary>(B, T) int64 -> (B, T, C), virtual tokens included, and fills in what the layers share.</summary>
     public abstract Tensor Embed(Tensor tokens, ForwardContext context);
 
     /// <summary>(B, T, C) -> (B, T, C).</summary>
     public abstract Tensor FinalNorm(Tensor hidden);
 
-    /// <summary>(B, T) int64 -> hidden states after the final norm (B, T, C).</summary>
+    /// <summary>(B, T) int64 -> hidden states of the text after the final norm (B, T, C).</summary>
     /// <param name="tokens">(B, T) int64.</param>
     /// <param name="attentionMask">(B, K) int64 over cached and given tokens, 0 for padding; needed only for padding on the left.</param>
     /// <param name="positions">(B, T); 0, 1, 2 … by default.</param>
@@ -62,7 +69,16 @@ public abstract class CausalModel : IDisposable
         Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null, RouterBalance? balance = null, Tensor? texts = null)
     {
         using var scope = NewDisposeScope();
-        var context = ForwardContext.For(tokens, attentionMask, positions, cache, ComputeType);
+        var hidden = HiddenOfAll(tokens, attentionMask, positions, cache, balance, texts);
+        long ahead = hidden.shape[1] - tokens.shape[1];
+        return (ahead == 0 ? hidden : hidden.narrow(1, ahead, tokens.shape[1]).contiguous()).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>As <see cref="Hidden"/>, the virtual tokens of a first call before the text, (B, N + T, C).</summary>
+    internal Tensor HiddenOfAll(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache, RouterBalance? balance = null, Tensor? texts = null)
+    {
+        using var scope = NewDisposeScope();
+        var context = ForwardContext.For(tokens, attentionMask, positions, cache, ComputeType, Parts);
         context.Balance = balance;
         if (texts is not null)
             context.Separate(texts, ComputeType);
@@ -76,7 +92,7 @@ public abstract class CausalModel : IDisposable
     /// <summary>Prepares a call on (B, T) tokens whose layers the caller drives one by one; positions and texts as for <see cref="Hidden"/>.</summary>
     internal ForwardContext Begin(Tensor tokens, Tensor? positions, Tensor? texts)
     {
-        var context = ForwardContext.For(tokens, attentionMask: null, positions, cache: null, ComputeType);
+        var context = ForwardContext.For(tokens, attentionMask: null, positions, cache: null, ComputeType, Parts);
         if (texts is not null)
             context.Separate(texts, ComputeType);
         return context;
@@ -101,6 +117,16 @@ public abstract class CausalModel : IDisposable
         foreach (var weight in Parts.Weights.Values)
             weight.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    // Families name and fuse their projections differently; what arrives in the cache is the same for all.
+    private KeyValueShape[] FindKeyValueShapes()
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        using var cache = new KeyValueCache(Layers.Count, capacity: 1);
+        Hidden(zeros([1, 1], ScalarType.Int64, Device), cache: cache);
+        return [.. Enumerable.Range(0, Layers.Count).Select(layer => cache.Keys(layer).shape).Select(shape => new KeyValueShape(shape[1], shape[3]))];
     }
 }
 

@@ -149,7 +149,7 @@ internal sealed class CodeGen : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _config.Rotary.At(context.Positions);
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

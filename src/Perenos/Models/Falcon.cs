@@ -212,7 +212,7 @@ internal sealed class Falcon : CausalModel
             context.Rotary = _config.Rotary.At(context.Positions);
         }
 
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

@@ -150,7 +150,7 @@ public sealed class Gpt2 : CausalModel
 
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context) =>
-        Embedding.Forward(tokens).Plus(TokenEmbedding.Rows(_positions, context.Positions));
+        Embedding.Forward(tokens, context).Plus(TokenEmbedding.Rows(_positions, context.Positions));
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);

@@ -145,7 +145,7 @@ internal sealed class GptBigCode : CausalModel
 
     /// <inheritdoc/>
     public override Tensor Embed(Tensor tokens, ForwardContext context) =>
-        Embedding.Forward(tokens).Plus(TokenEmbedding.Rows(_positions, context.Positions));
+        Embedding.Forward(tokens, context).Plus(TokenEmbedding.Rows(_positions, context.Positions));
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);

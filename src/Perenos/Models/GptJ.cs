@@ -145,7 +145,7 @@ internal sealed class GptJ : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _config.Rotary.At(context.Positions);
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

@@ -151,7 +151,7 @@ internal sealed class GptNeoX : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _config.Rotary.At(context.Positions);
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

@@ -114,8 +114,18 @@ public sealed class ModelSource : IDisposable
         string path = Path.Combine(folder, name);
         if (!File.Exists(path))
             return null;
-        if (new FileInfo(path).Length > MostConfigBytes)
-            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
+        // Through links, as the hub's cache has them; FileInfo would give the link's own length.
+        using (var file = File.OpenHandle(path))
+        {
+            if (RandomAccess.GetLength(file) <= MostConfigBytes)
+                return Parse(path);
+        }
+
+        throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
+    }
+
+    private static JsonObject Parse(string path)
+    {
         try
         {
             return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");

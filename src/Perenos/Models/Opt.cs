@@ -176,7 +176,7 @@ internal sealed class Opt : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         using var scope = NewDisposeScope();
-        var hidden = Embedding.Forward(tokens);
+        var hidden = Embedding.Forward(tokens, context);
         // Where no positions are given, the mask counts them; only here.
         var positions = TokenEmbedding.Rows(_positions, context.PositionsByMask(), FirstPosition);
         return (_widen is null ? hidden : _widen.Forward(hidden)).Plus(positions).MoveToOuterDisposeScope();

@@ -162,7 +162,7 @@ internal sealed class Phi : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _config.Rotary.At(context.Positions);
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

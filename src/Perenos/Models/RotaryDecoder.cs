@@ -71,7 +71,7 @@ internal sealed class RotaryDecoder : CausalModel
     {
         context.Rotary = _design.Rotary.At(context.Positions);
         context.LocalRotary = _design.LocalRotary?.At(context.Positions);
-        var hidden = Embedding.Forward(tokens);
+        var hidden = Embedding.Forward(tokens, context);
         return _design.EmbeddingMultiplier == 1 ? hidden : hidden.Times(_design.EmbeddingMultiplier);
     }
 

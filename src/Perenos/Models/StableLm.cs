@@ -187,7 +187,7 @@ internal sealed class StableLm : CausalModel
     public override Tensor Embed(Tensor tokens, ForwardContext context)
     {
         context.Rotary = _config.Rotary.At(context.Positions);
-        return Embedding.Forward(tokens);
+        return Embedding.Forward(tokens, context);
     }
 
     /// <inheritdoc/>

@@ -57,7 +57,7 @@ public static class FineTune
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
         }, run.Penalty, run.Objective)
-        { BeforeStep = step => run.Lora?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
+        { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
         using (training)
         {
             try
@@ -75,7 +75,7 @@ public static class FineTune
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
                 var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
                 var end = training.Go(stop);
-                run.Lora?.DropFor(null);
+                run.Adapter?.DropFor(null);
                 if (end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
                 return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
@@ -154,9 +154,10 @@ public static class FineTune
     // What is judged afterwards is what was saved: full weights are first rounded to the type in which they are stored.
     private static void Save(PreparedRun run, RunFolder folder)
     {
-        if (run.Lora is not null)
+        if (run.Adapter is not null)
         {
-            PeftFolder.Save(folder.Adapter, run.Lora, run.Pretrained.Model.Parts, (LoraConfig)run.Config.Method, HubCache.Origin(run.Pretrained.Location)?.Repository ?? Path.GetFullPath(run.Pretrained.Location));
+            PeftFolder.Save(folder.Adapter, run.Adapter, HubCache.Origin(run.Pretrained.Location)?.Repository ?? Path.GetFullPath(run.Pretrained.Location));
+            AdapterPassport.Of(run.Pretrained, run.Adapter).Write(folder.Adapter);
             return;
         }
 

@@ -145,7 +145,7 @@ public static class InspectModel
             Width = config?.Width,
             ContextLength = config?.MaximumLength,
             IsTied = config is null ? null : config.IsTied && !tensors.Tensors.ContainsKey(family!.HeadName),
-            Memory = config is null ? [] : MemoryNeeds.Of(config, parameters, MemoryNeeds.LoraParameters(infos.Select(info => (ParameterParts.PartOf(info.Name), info.Shape))), batch, tokens),
+            Memory = config is null ? [] : MemoryNeeds.Of(config, [.. infos.Select(info => (ParameterParts.PartOf(info.Name), info.Shape))], batch, tokens),
             Tokenizer = tokenizer is null ? null : ReportOf(tokenizer.Facts()),
             ChatTemplate = template is null ? null : KindOf(template),
             StopTokens = [.. (stops ?? []).Select(id => tokenizer!.TokenOf(id)!)],

@@ -38,7 +38,7 @@ public static class MergeAdapters
         using var pretrained = Pretrained.Open(model, ScalarType.Float32);
         long[] ids = [.. pretrained.Tokenizer.Encode(Probe).Select(id => (long)id).Take((int)Math.Min(64, pretrained.Model.Config.MaximumLength))];
         var plain = Logits(pretrained, ids);
-        using var attached = PeftFolder.Open(adapter, pretrained.Model.Parts);
+        using var attached = OpenedAdapter.Open(adapter, pretrained).Adapter;
         var beside = Logits(pretrained, ids);
         attached.Merge();
         var merged = Logits(pretrained, ids);

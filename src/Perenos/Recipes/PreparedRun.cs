@@ -1,6 +1,7 @@
 using Perenos.Adapters;
 using Perenos.Hub;
 using Perenos.Kernels;
+using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -14,9 +15,9 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Lora? lora, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
-        (Config, Compute, Pretrained, Renderer, Data, Lora, Trainables) = (config, compute, pretrained, renderer, data, lora, trainables);
+        (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
         Replay = replay;
         Order = new BatchOrder(data.Train, config.Training, config.Seed, replay);
     }
@@ -37,7 +38,7 @@ public sealed class PreparedRun : IDisposable
     public RunData Data { get; }
 
     /// <summary>The attached adapter, where the method is one.</summary>
-    public Lora? Lora { get; }
+    public Adapter? Adapter { get; }
 
     /// <summary>What learns.</summary>
     public IReadOnlyList<Trainable> Trainables { get; }
@@ -51,7 +52,7 @@ public sealed class PreparedRun : IDisposable
     /// <summary>What is minimised.</summary>
     public Objective Objective => Config.Training.Recompute
         ? Recomputation.Of(Pretrained.Model)
-        : Retention.ObjectiveOf(Config, Pretrained, Teacher, Lora) ?? CrossEntropy.Of(Pretrained.Model);
+        : Retention.ObjectiveOf(Config, Pretrained, Teacher, Adapter) ?? CrossEntropy.Of(Pretrained.Model);
 
     /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
     public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
@@ -63,7 +64,7 @@ public sealed class PreparedRun : IDisposable
     public long TrainableParameters => Trainables.Sum(trainable => trainable.Tensor.numel());
 
     /// <summary>All numbers of the model and its adapter.</summary>
-    public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Lora is null ? 0 : TrainableParameters);
+    public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Adapter is null ? 0 : TrainableParameters);
 
     /// <summary>Loads what a configuration names.</summary>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
@@ -82,25 +83,22 @@ public sealed class PreparedRun : IDisposable
         try
         {
             var renderer = Rendering.For(pretrained, config.Data.Template);
-            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength);
+            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength - config.Method.VirtualTokenCount);
             // Before an adapter is attached: what the base writes is the base's.
             var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
             var parts = pretrained.Model.Parts;
-            var lora = config.Method is LoraConfig settings
-                ? Lora.Start(LoraTargets.Choose(parts, settings), settings.Dropout, Seed.Of(config.Seed, "lora"))
-                : null;
-            var trainables = lora is null
-                ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, pretrained.Model.Embedding.Weight) }).ToList()
-                : [.. lora.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value))];
-            trainables = [.. LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count)];
-            RefuseRoundingWithoutNeed(config.Training.Optimizer, trainables);
-            RefuseRecomputation(config, pretrained.Model);
+            if (config.Training.LearningRate is null)
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
+            var adapter = AdapterStart.Of(config, pretrained, data);
+            var trainables = adapter is null ? Learning(pretrained.Model) : Learning(adapter, config.Method);
+            trainables = LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count);
+            RefuseCombinations(config, pretrained.Model, trainables);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
-            return new PreparedRun(config, compute, pretrained, renderer, data, replay, lora, trainables)
+            return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
             {
                 Penalty = Retention.PenaltyOf(config, pretrained, trainables),
-                Teacher = Retention.TeacherOf(config, pretrained, lora),
+                Teacher = Retention.TeacherOf(config, pretrained, adapter),
             };
         }
         catch
@@ -144,27 +142,28 @@ public sealed class PreparedRun : IDisposable
     {
         Penalty?.Dispose();
         Teacher?.Dispose();
-        Lora?.Dispose();
+        Adapter?.Dispose();
         Pretrained.Dispose();
     }
 
-    private static void RefuseRecomputation(RunConfig config, CausalModel model)
+    // What only the loaded model shows.
+    private static void RefuseCombinations(RunConfig config, CausalModel model, IReadOnlyList<Trainable> trainables)
     {
-        string? other = config.Method is LoraConfig { Dropout: > 0 } ? "method.dropout: a layer would drop something else the second time"
+        bool drops = config.Method is LoraConfig { Dropout: > 0 } or DoraConfig { Dropout: > 0 };
+        string? against = drops ? "method.dropout: a layer would drop something else the second time"
             : config.Retention.Distillation is not null ? "retention.distillation"
+            : config.Method.VirtualTokenCount > 0 ? "virtual tokens"
             : model.BalanceWeight != 0 ? "the balance of this model's experts"
             : null;
-        if (config.Training.Recompute && other is not null)
-            throw new PerenosException($"training.recompute does not go together with {other}.", "Remove one of the two.");
-    }
-
-    private static void RefuseRoundingWithoutNeed(OptimizerConfig optimizer, IReadOnlyList<Trainable> trainables)
-    {
-        if (!optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
+        if (config.Training.Recompute && against is not null)
+            throw new PerenosException($"training.recompute does not go together with {against}.", "Remove one of the two.");
+        if (config.Training.Pack && config.Method.VirtualTokenCount > 0)
+            throw new PerenosException("training.pack does not go together with virtual tokens, which stand before each text.", "Remove it, or choose another method.");
+        if (!config.Training.Optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
             throw new PerenosException($"training.optimizer.stochastic_rounding is set, but {wide.Name} learns in {wide.Tensor.dtype}.", "It is for all weights in bfloat16: set dtype: bfloat16 and method full, or remove the key.");
     }
 
-    // Ranges are checked before anything is loaded; the learning rate is the method's where none is named.
+    // Ranges are checked before anything is loaded.
     private static RunConfig Complete(RunConfig config)
     {
         var training = config.Training;
@@ -199,7 +198,22 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.Resamples > 0, "evaluation.resamples", config.Evaluation.Resamples, "1 or more; 1000 is usual");
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
+        Demand(config.Method is not LoraConfig { RateRatio: <= 0 }, "method.rate_ratio", (config.Method as LoraConfig)?.RateRatio, "1 (the same rate) or more, such as 16");
         Retention.Check(config);
-        return config with { Training = training with { LearningRate = training.LearningRate ?? config.Method.DefaultLearningRate * training.Optimizer.DefaultRateFactor } };
+        return config;
+    }
+
+    // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.
+    private static double RateOf(MethodConfig method, ModelParts parts) =>
+        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.EmbeddingScale(parts) : 1);
+
+    private static IReadOnlyList<Trainable> Learning(CausalModel model) =>
+        [.. model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, model.Embedding.Weight) })];
+
+    private static IReadOnlyList<Trainable> Learning(Adapter adapter, MethodConfig method)
+    {
+        var norms = adapter.NormWeights;
+        double ratio = (method as LoraConfig)?.RateRatio ?? 1;
+        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, norms.Contains(weight.Key), ratio))];
     }
 }

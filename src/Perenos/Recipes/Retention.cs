@@ -62,11 +62,11 @@ internal static class Retention
     }
 
     /// <summary>The frozen base for distillation where it is not the model itself with its adapter off; none where none is asked for. The caller owns it.</summary>
-    public static Pretrained? TeacherOf(RunConfig config, Pretrained pretrained, Lora? adapter) =>
+    public static Pretrained? TeacherOf(RunConfig config, Pretrained pretrained, Adapter? adapter) =>
         config.Retention.Distillation is null || adapter is not null ? null : Pretrained.Open(HubLocation.InCache(((PretrainedStart)config.Start).Model, HubKind.Model), pretrained.Model.ComputeType);
 
     /// <summary>What is minimised; none means the plain loss.</summary>
-    public static Objective? ObjectiveOf(RunConfig config, Pretrained pretrained, Pretrained? teacher, Lora? adapter)
+    public static Objective? ObjectiveOf(RunConfig config, Pretrained pretrained, Pretrained? teacher, Adapter? adapter)
     {
         if (config.Retention.Distillation is not { } settings)
             return null;
@@ -76,9 +76,9 @@ internal static class Retention
     /// <summary>An adapter that is off until this is disposed.</summary>
     private sealed class TakenOff : IDisposable
     {
-        private readonly Lora _adapter;
+        private readonly Adapter _adapter;
 
-        public TakenOff(Lora adapter)
+        public TakenOff(Adapter adapter)
         {
             _adapter = adapter;
             adapter.Detach();

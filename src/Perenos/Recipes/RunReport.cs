@@ -40,7 +40,7 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", result.Config.Method is LoraConfig
+                new ReportCommand("Use the result", result.Config.Method is not FullConfig
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
                     : $"perenos generate --model {folder.Model} \"…\""),
             ],
@@ -219,6 +219,13 @@ internal static class RunReport
     private static string MethodInWords(MethodConfig method) => method switch
     {
         LoraConfig lora => $"LoRA of rank {lora.Rank} on {string.Join(", ", lora.Targets)}",
+        DoraConfig dora => $"DoRA of rank {dora.Rank} on {string.Join(", ", dora.Targets)}",
+        Ia3Config => "(IA)³, learnt factors of activations",
+        PromptConfig prompt => $"prompt tuning with {prompt.VirtualTokens} virtual tokens",
+        PrefixConfig prefix => $"prefix tuning with {prefix.VirtualTokens} virtual tokens",
+        PTuningConfig encoded => $"P-tuning with {encoded.VirtualTokens} virtual tokens",
+        BiasConfig => "training the biases",
+        NormConfig => "training the norms",
         _ => "training all weights",
     };
 

@@ -31,13 +31,13 @@ public sealed class SelfTest
     ];
 
     private readonly Pretrained _pretrained;
-    private readonly Lora? _adapter;
+    private readonly Adapter? _adapter;
     private readonly int[][] _ids;
 
-    private SelfTest(Pretrained pretrained, Lora? adapter)
+    private SelfTest(Pretrained pretrained, Adapter? adapter)
     {
         (_pretrained, _adapter) = (pretrained, adapter);
-        int longest = (int)Math.Min(MostTokens, pretrained.Model.Config.MaximumLength);
+        int longest = (int)Math.Min(MostTokens, pretrained.Model.MaximumLength);
         _ids = [.. Texts.Select(text => pretrained.Tokenizer.Encode(text, addSpecialTokens: true)).Where(ids => ids.Length > 0).Select(ids => ids[..Math.Min(longest, ids.Length)])];
     }
 
@@ -54,7 +54,7 @@ public sealed class SelfTest
     /// <param name="adapter">An adapter that is attached to it, or none.</param>
     /// <param name="listener">Hears of each check when it is done.</param>
     /// <param name="stop">Ends the test between two checks.</param>
-    public static IReadOnlyList<SelfTestCheck> Run(Pretrained pretrained, Lora? adapter, Action<SelfTestCheck> listener, CancellationToken stop)
+    public static IReadOnlyList<SelfTestCheck> Run(Pretrained pretrained, Adapter? adapter, Action<SelfTestCheck> listener, CancellationToken stop)
     {
         ArgumentNullException.ThrowIfNull(pretrained);
         ArgumentNullException.ThrowIfNull(listener);
@@ -232,9 +232,9 @@ public sealed class SelfTest
         return Judged(Difference(beside, merged), Rounding, "of the logits' spread", _adapter is null ? "a random LoRA beside the weights and in them" : "the adapter beside the weights and in them");
     }
 
-    private Lora RandomAdapter()
+    private Adapter RandomAdapter()
     {
-        var adapter = Lora.Start(LoraTargets.Choose(Model.Parts, new LoraConfig { Rank = 4, Alpha = 8 }), dropout: 0, AdapterSeed);
+        var adapter = Lora.Start(Model.Parts, new LoraConfig { Rank = 4, Alpha = 8 }, AdapterSeed);
         using var quiet = no_grad();
         using var generator = new Generator(AdapterSeed);
         foreach (var weight in adapter.Weights.Where(weight => weight.Key.EndsWith("lora_B.weight", StringComparison.Ordinal)).Select(weight => weight.Value))

@@ -21,7 +21,11 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         if (model.BalanceWeight == 0)
             return Sum(model, LearntStates(model, batch), batch, scale).MoveToOuterDisposeScope();
-        using var balance = new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device));
+        var isReal = tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device);
+        // The vectors of a prompt go through the experts too.
+        if (model.Parts.Prompt is { } prompt)
+            isReal = cat([ones([batch.Rows, prompt.Count], isReal.dtype, isReal.device), isReal], 1);
+        using var balance = new RouterBalance(isReal);
         var loss = Sum(model, LearntStates(model, batch, balance), batch, scale);
         return loss.Plus(balance.Loss().Times(model.BalanceWeight * batch.Targets.Length * scale)).MoveToOuterDisposeScope();
     }
@@ -42,7 +46,7 @@ public static class BatchLoss
     {
         using var scope = NewDisposeScope();
         var targets = tensor(batch.Targets, device: model.Device);
-        if (model.Head.Adapter is null)
+        if (!model.Head.IsAdapted)
             return TokenLoss.Sum(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, scale, model.LogitCap).MoveToOuterDisposeScope();
         var sum = zeros(1, device: model.Device);
         foreach (var (rows, wanted) in hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)))
@@ -61,7 +65,7 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         var hidden = LearntStates(model, batch);
         var targets = tensor(batch.Targets, device: model.Device);
-        if (model.Head.Adapter is null)
+        if (!model.Head.IsAdapted)
             return TokenLoss.NegativeLogLikelihood(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, model.LogitCap).MoveToOuterDisposeScope();
         var parts = hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)).Select(part =>
             nn.functional.cross_entropy(model.Logits(part.First).to(ScalarType.Float32), part.Second, reduction: nn.Reduction.None));

@@ -86,7 +86,7 @@ public sealed class AnchorPenalty : IWeightPull, IDisposable
     {
         var report = new PullReport(_settings is EwcConfig ? _energy : null, Strength);
         if (_budget is not null)
-            _strength.fill_(_budget.Next(Strength, _energy));
+            _strength.Scale(_budget.Next(Strength, _energy) / Strength);
         _energy = 0;
         return report;
     }

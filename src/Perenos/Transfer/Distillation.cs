@@ -2,7 +2,6 @@ using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Training;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Transfer;

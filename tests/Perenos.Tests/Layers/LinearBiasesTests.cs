@@ -26,7 +26,7 @@ public sealed class LinearBiasesTests
         using var scope = NewDisposeScope();
         var tokens = zeros([2, 4], ScalarType.Int64);
         var mask = tensor(new long[] { 1, 1, 1, 1, 0, 0, 1, 1 }, [2, 4]);
-        var context = ForwardContext.For(tokens, mask, null, null, ScalarType.Float32);
+        var context = ForwardContext.For(tokens, mask, null, null, ScalarType.Float32, new ModelParts());
         var biases = LinearBiases.For(context, [0.5f, 0.25f], ScalarType.Float32);
         Assert.Equal([2, 2, 1, 4], biases.shape);
         Assert.Equal([0, 0.5f, 1, 1.5f, 0, 0.25f, 0.5f, 0.75f, 0, 0, 0, 0.5f, 0, 0, 0, 0.25f], biases.contiguous().data<float>().ToArray());
@@ -36,7 +36,7 @@ public sealed class LinearBiasesTests
     public void Rounded_to_bfloat16_a_bias_is_the_rounded_product_of_rounded_numbers()
     {
         using var scope = NewDisposeScope();
-        var context = ForwardContext.For(zeros([1, 40], ScalarType.Int64), null, null, null, ScalarType.Float32);
+        var context = ForwardContext.For(zeros([1, 40], ScalarType.Int64), null, null, null, ScalarType.Float32, new ModelParts());
         float slope = LinearBiases.Slopes(16)[0];
         float rounded = LinearBiases.For(context, [slope], ScalarType.Float32, ScalarType.BFloat16)[0, 0, 0, 39].item<float>();
         // 0.70711 -> 0.70703; 39 · 0.70703 = 27.574 -> 27.625: eight binary digits.

@@ -25,7 +25,7 @@ public sealed class RandomStartTests
         long before = Tensor.TotalCount;
         using var model = ModelCatalogue.Start(JsonNode.Parse(Configuration)!.AsObject(), "test", 1, type);
         Assert.Equal(before + model.Parts.Weights.Count, Tensor.TotalCount);
-        using var lora = Lora.Start(LoraTargets.Choose(model.Parts, new LoraConfig()), 0, 1);
+        using var lora = Lora.Start(model.Parts, new LoraConfig(), 1);
         Assert.Equal(before + model.Parts.Weights.Count + lora.Weights.Count, Tensor.TotalCount);
     }
 }

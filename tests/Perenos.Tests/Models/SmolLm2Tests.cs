@@ -66,8 +66,6 @@ public sealed class SmolLm2Tests
     public void A_real_adapter_gives_the_logits_and_translations_of_peft()
     {
         var (folder, expected) = OpenOrSkip("real-adapter", "smollm2-weather-lora");
-        if (PeftFolder.NotImplemented(folder) is { } reason)
-            Assert.Skip($"{reason} is not built yet");
         using var pretrained = Pretrained.Open(Gguf, ScalarType.Float32);
         using var lora = PeftFolder.Open(folder, pretrained.Model.Parts);
         using var values = SafetensorsFile.Open(Path.Combine(folder, "expected.safetensors"));

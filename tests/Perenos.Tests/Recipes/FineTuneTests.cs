@@ -18,6 +18,8 @@ public sealed class FineTuneTests : IDisposable
 
     public static TheoryData<string> Methods => ["full", "lora"];
 
+    public static TheoryData<string> AllMethods => ["full", "lora", "lora+", "dora", "ia3", "prompt", "prompt from text", "prefix", "prefix, projected", "p-tuning", "p-tuning by lstm", "norm"];
+
     public void Dispose() => _project.Dispose();
 
     [Theory]
@@ -32,7 +34,7 @@ public sealed class FineTuneTests : IDisposable
             .Select(file => Path.GetRelativePath(folder.Path, file).Replace('\\', '/')).Order(StringComparer.Ordinal)];
         string[] saved = method == "full"
             ? ["model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"]
-            : ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"];
+            : ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/perenos_passport.json"];
         string[] others = [".lock", "before.json", "checkpoints/best/weights.safetensors", "checkpoints/step-000006/optimizer.safetensors", "checkpoints/step-000006/state.json",
             "checkpoints/step-000006/weights.safetensors", "config.json", "environment.json", "events.jsonl", "report.html", "samples.jsonl", "summary.json"];
         Assert.Equal(saved.Concat(others).Order(StringComparer.Ordinal), files);
@@ -68,13 +70,15 @@ public sealed class FineTuneTests : IDisposable
     }
 
     [Theory]
-    [MemberData(nameof(Methods))]
+    [MemberData(nameof(AllMethods))]
     public void What_is_saved_is_what_was_judged(string method)
     {
         var result = _project.Run(_project.Config(MethodOf(method)), "run");
         var folder = _project.Open("run");
         using var opened = method == "full" ? Pretrained.Open(folder.Model, ScalarType.Float32) : Start(result.Config);
-        using var adapter = method == "full" ? null : PeftFolder.Open(folder.Adapter, opened.Model.Parts);
+        var verified = method == "full" ? null : OpenedAdapter.Open(folder.Adapter, opened);
+        using var adapter = verified?.Adapter;
+        Assert.Empty(verified?.Unverified ?? []);
         var again = result.Examination!.Take(opened.Model, opened.Tokenizer, FineTune.Prefix(opened), cancellation: TestContext.Current.CancellationToken);
         Assert.Equal(result.After!.Answers, again.Answers);
         Assert.Equal(result.After.Losses, again.Losses);
@@ -167,7 +171,22 @@ public sealed class FineTuneTests : IDisposable
         Assert.All(run.Trainables, trainable => Assert.Null(trainable.Tensor.grad));
     }
 
-    internal static MethodConfig MethodOf(string name) => name == "full" ? new FullConfig() : SmallLora;
+    internal static MethodConfig MethodOf(string name) => name switch
+    {
+        "full" => new FullConfig(),
+        "lora" => SmallLora,
+        "lora+" => SmallLora with { RateRatio = 8, Start = LoraStart.Random, TrainableTokens = [3, 7], ModulesToSave = ["norm"], RankPattern = new Dictionary<string, int> { ["q_proj"] = 2 } },
+        "dora" => new DoraConfig { Rank = 4, Dropout = 0.1 },
+        "ia3" => new Ia3Config(),
+        "prompt" => new PromptConfig { VirtualTokens = 5 },
+        "prompt from text" => new PromptConfig { VirtualTokens = 5, Text = "Translate to French:" },
+        "prefix" => new PrefixConfig { VirtualTokens = 5 },
+        "prefix, projected" => new PrefixConfig { VirtualTokens = 5, ProjectionSize = 8 },
+        "p-tuning" => new PTuningConfig { VirtualTokens = 5, HiddenSize = 8 },
+        "p-tuning by lstm" => new PTuningConfig { VirtualTokens = 5, HiddenSize = 8, Encoder = PromptEncoderKind.Lstm },
+        "norm" => new NormConfig(),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
+    };
 
     // A constant rate far too high for twenty sentences: validation falls, then rises.
     private RunConfig Overfitting(int? patience)

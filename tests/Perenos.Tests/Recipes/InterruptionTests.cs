@@ -19,6 +19,15 @@ public sealed class InterruptionTests : IDisposable
     [InlineData("full", 4)]
     [InlineData("full", 6)]
     [InlineData("lora", 3)]
+    [InlineData("lora+", 3)]
+    [InlineData("dora", 3)]
+    [InlineData("ia3", 3)]
+    [InlineData("prompt", 3)]
+    [InlineData("prefix", 3)]
+    [InlineData("prefix, projected", 3)]
+    [InlineData("p-tuning", 3)]
+    [InlineData("p-tuning by lstm", 3)]
+    [InlineData("norm", 3)]
     public void An_interrupted_run_goes_on_bit_for_bit(string method, int afterStep)
     {
         var config = _project.Config(FineTuneTests.MethodOf(method));

@@ -32,7 +32,7 @@ public sealed class SelfTestTests
     public void A_model_whose_rows_look_at_each_other_fails_where_they_do()
     {
         using var pretrained = Pretrained.Open(Pretrained.BaseName, ScalarType.Float32);
-        pretrained.Model.Parts.Projections[0].Adapter = new Mixing();
+        pretrained.Model.Parts.Projections[0].Attach(new Mixing());
         var failed = Run(pretrained).Where(check => check.Verdict == CheckVerdict.Failed).Select(check => check.Name).ToList();
         Assert.Contains("batch size, padding on the right", failed);
         Assert.Contains("padding on the left", failed);
@@ -44,7 +44,7 @@ public sealed class SelfTestTests
     public void Numbers_that_are_none_do_not_pass()
     {
         using var pretrained = Pretrained.Open(Pretrained.BaseName, ScalarType.Float32);
-        pretrained.Model.Parts.Projections[0].Adapter = new Spoiling();
+        pretrained.Model.Parts.Projections[0].Attach(new Spoiling());
         Assert.Contains(Run(pretrained), check => check is { Name: "cache", Verdict: CheckVerdict.Failed });
     }
 
@@ -53,11 +53,15 @@ public sealed class SelfTestTests
     /// <summary>Adds to each row something of the others.</summary>
     private sealed class Mixing : IProjectionAdapter
     {
-        public Tensor Apply(Tensor input, Tensor output) => output.Plus(output.mean([0], keepdim: true).Times(0.1));
+        public Tensor Apply(Tensor input, Func<Tensor, Tensor> inner)
+        {
+            var output = inner(input);
+            return output.Plus(output.mean([0], keepdim: true).Times(0.1));
+        }
     }
 
     private sealed class Spoiling : IProjectionAdapter
     {
-        public Tensor Apply(Tensor input, Tensor output) => output.Times(double.NaN);
+        public Tensor Apply(Tensor input, Func<Tensor, Tensor> inner) => inner(input).Times(double.NaN);
     }
 }

@@ -263,7 +263,7 @@ public sealed class LearningTests
             {
                 string[] targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"];
                 var lora = new LoraConfig { Rank = 8, Alpha = 16, Targets = targets, Dropout = method == "lora with dropout" ? 0.2 : 0 };
-                Lora = Lora.Start(LoraTargets.Choose(Model.Parts, lora), lora.Dropout, seedOfLearning);
+                Lora = Perenos.Adapters.Lora.Start(Model.Parts, lora, seedOfLearning);
             }
 
             Trainables = Lora is null
@@ -276,7 +276,7 @@ public sealed class LearningTests
 
         public CausalModel Model { get; }
 
-        public Lora? Lora { get; }
+        public Adapter? Lora { get; }
 
         public IReadOnlyList<Trainable> Trainables { get; }
 

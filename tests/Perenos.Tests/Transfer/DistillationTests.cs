@@ -94,10 +94,10 @@ public sealed class DistillationTests
         Assert.Equal(plain, new Distillation(model, model, new DistillationConfig { Weight = 5 }, () => null).Backward(batch, scale).item<float>(), 1e-5);
     }
 
-    private static Lora Roughened(CausalModel model, string method)
+    private static Adapter Roughened(CausalModel model, string method)
     {
         var settings = new LoraConfig { Rank = 2, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-        var lora = Lora.Start(LoraTargets.Choose(model.Parts, settings), 0, seed: 3);
+        var lora = Lora.Start(model.Parts, settings, seed: 3);
         using var quiet = no_grad();
         using var generator = new Generator(4);
         foreach (var weight in lora.Weights.Values)
@@ -116,9 +116,9 @@ public sealed class DistillationTests
 
     private sealed class Off : IDisposable
     {
-        private readonly Lora _lora;
+        private readonly Adapter _lora;
 
-        public Off(Lora lora)
+        public Off(Adapter lora)
         {
             _lora = lora;
             lora.Detach();

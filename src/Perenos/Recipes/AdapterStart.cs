@@ -1,0 +1,88 @@
+using Perenos.Adapters;
+using Perenos.Layers;
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using static TorchSharp.torch;
+
+namespace Perenos.Recipes;
+
+/// <summary>From the settings of a method to a fresh adapter: what the methods need of tokenizer, model and data is found here.</summary>
+internal static class AdapterStart
+{
+    // Kinds of text beyond the specials at the front of most vocabularies.
+    private const int MostVirtualTokens = 4096;
+
+    /// <summary>The adapter, attached, or null where all weights learn.</summary>
+    /// <exception cref="PerenosException">A setting is out of range or does not fit the model.</exception>
+    public static Adapter? Of(RunConfig config, Pretrained pretrained, RunData data)
+    {
+        var parts = pretrained.Model.Parts;
+        ulong seed = Seed.Of(config.Seed, "lora");
+        if (config.Method.VirtualTokenCount is < 0 or > MostVirtualTokens || config.Method is PromptConfig or PrefixConfig or PTuningConfig && config.Method.VirtualTokenCount == 0)
+            throw new PerenosException($"method.virtual_tokens = {config.Method.VirtualTokenCount} is out of range.", $"Use 1 to {MostVirtualTokens:N0}; 20 to 100 are common.");
+        return config.Method switch
+        {
+            FullConfig => null,
+            LoraConfig lora => Lora.Start(parts, lora, seed),
+            DoraConfig dora => Dora.Start(parts, dora, seed),
+            Ia3Config ia3 => Ia3.Start(parts, ia3, seed),
+            BiasConfig bias => TunedBiases.Start(parts, bias, seed),
+            NormConfig norm => TunedNorms.Start(parts, norm, seed),
+            PromptConfig prompt => StartPrompt(prompt, pretrained, seed),
+            PTuningConfig encoded => PTuning.Start(parts, encoded, seed),
+            PrefixConfig { ProjectionSize: { } size } prefix => PrefixTuning.StartProjected(parts, prefix.VirtualTokens, Positive(size), seed),
+            PrefixConfig prefix => StartPrefix(prefix, pretrained, data),
+            _ => throw new InvalidOperationException($"Unknown method {config.Method}."),
+        };
+    }
+
+    /// <summary>Root mean square of the embedding's entries: the scale on which a prompt moves.</summary>
+    public static double EmbeddingScale(ModelParts parts)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        var table = parts.Embeddings[0].Weight.to(ScalarType.Float32);
+        return Math.Sqrt(table.mul(table).mean().item<float>());
+    }
+
+    private static Adapter StartPrompt(PromptConfig settings, Pretrained pretrained, ulong seed)
+    {
+        var parts = pretrained.Model.Parts;
+        if (settings.From is { } folder)
+        {
+            if (settings.Text is not null)
+                throw new PerenosException("method.text and method.from both say what the prompt starts from.", "Keep one of them.");
+            var opened = PeftFolder.Open(folder, parts);
+            if (opened.Method == "PROMPT_TUNING" && parts.Prompt!.Count == settings.VirtualTokens)
+                return opened;
+            opened.Dispose();
+            throw new PerenosException($"{folder} holds no prompt of {settings.VirtualTokens} virtual tokens.", "method.from names the folder of a trained prompt; set method.virtual_tokens to its length.");
+        }
+
+        var tokens = settings.Text is null
+            ? PromptTuning.Sample(pretrained.Tokenizer.VocabularySize, settings.VirtualTokens, seed)
+            : PromptTuning.Fit(Encoded(settings.Text, pretrained), settings.VirtualTokens);
+        return PromptTuning.Start(parts, tokens, seed);
+    }
+
+    // Keys and values of a real text, from its first token on: where attention has learnt to look.
+    private static Adapter StartPrefix(PrefixConfig settings, Pretrained pretrained, RunData data)
+    {
+        var model = pretrained.Model;
+        IReadOnlyList<int> tokens = settings.Text is null ? [.. data.Train.SelectMany(example => example.Ids)] : Encoded(settings.Text, pretrained);
+        long[] ids = [.. PromptTuning.Fit(tokens, settings.VirtualTokens).Select(token => (long)token)];
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        using var cache = new KeyValueCache(model.Layers.Count, ids.Length);
+        model.Hidden(tensor(ids, [1, ids.Length], device: model.Device), cache: cache);
+        return PrefixTuning.Start(model.Parts, stack(Enumerable.Range(0, model.Layers.Count).SelectMany(layer => new[] { cache.Keys(layer), cache.Values(layer) }).ToArray()));
+    }
+
+    private static int[] Encoded(string text, Pretrained pretrained) => pretrained.Tokenizer.Encode(text) is { Length: > 0 } tokens
+        ? tokens
+        : throw new PerenosException("method.text holds no token.", "Give the words that the virtual tokens start from.");
+
+    private static int Positive(int size) =>
+        size > 0 ? size : throw new PerenosException($"method.projection_size = {size} is out of range.", "Use 1 or more; the model's width is common.");
+}
