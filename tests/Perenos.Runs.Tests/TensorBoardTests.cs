@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Text;
-using Perenos.Runs;
 using Xunit;
 
 namespace Perenos.Runs.Tests;

@@ -3,7 +3,6 @@ using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Testing;
-using Perenos.Text.Data;
 using Xunit;
 
 namespace Perenos.Tests.Recipes;
