@@ -67,7 +67,7 @@ public static class Ia3
     {
         bool Has(string end) => parts.Projections.Any(projection => PeftNames.IsOrEndsIn(projection.Path, end));
         string[] outputs = [.. new[] { "k_proj", "v_proj", "attn.c_attn", "query_key_value", "qkv_proj" }.Where(Has)];
-        string[] inputs = [.. new[] { "down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2" }.Where(Has)];
+        string[] inputs = [.. new[] { "down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2", "w2" }.Where(Has)];
         return outputs.Length > 0 && inputs.Length > 0
             ? (outputs, inputs)
             : throw new PerenosException("(IA)³ has no usual layers for this family.", $"Set method.output_targets and method.input_targets; the model has {PeftNames.Ends(parts)}.");

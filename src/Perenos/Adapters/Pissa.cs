@@ -32,10 +32,13 @@ internal static class Pissa
         using var scope = NewDisposeScope();
         var weight = target.Weight.to(ScalarType.Float32);
         var (left, values, right) = linalg.svd(target.IsTransposed ? weight.t() : weight, fullMatrices: false);
-        var roots = values.narrow(0, 0, rank).Times(1 / scale).sqrt();
+        // A layer narrower than the rank has no more directions: zeros stand for the rest.
+        long kept = Math.Min(rank, values.shape[0]);
+        var roots = values.narrow(0, 0, kept).Times(1 / scale).sqrt();
+        var (down, up) = (roots.unsqueeze(1).mul(right.narrow(0, 0, kept)), left.narrow(1, 0, kept).mul(roots));
         return new PrincipalPair(
-            roots.unsqueeze(1).mul(right.narrow(0, 0, rank)).MoveToOuterDisposeScope(),
-            left.narrow(1, 0, rank).mul(roots).MoveToOuterDisposeScope());
+            cat([down, zeros([rank - kept, target.Inputs], down.dtype, down.device)], 0).MoveToOuterDisposeScope(),
+            cat([up, zeros([target.Outputs, rank - kept], up.dtype, up.device)], 1).MoveToOuterDisposeScope());
     }
 
     /// <summary>The configuration of the equal LoRA: A and A₀ above each other, B and −B₀ side by side, twice the rank, the same factor.</summary>

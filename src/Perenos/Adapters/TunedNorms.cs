@@ -11,8 +11,11 @@ public static class TunedNorms
     internal const string Method = "LN_TUNING";
 
     /// <summary>All norms learn, from where they are.</summary>
+    /// <exception cref="PerenosException">The model's norms have no weights.</exception>
     public static Adapter Start(ModelParts parts, NormConfig settings, ulong seed)
     {
+        if (parts.NormWeights.Count == 0)
+            throw new PerenosException("The norms of this model have no weights to train.", "Use method lora.");
         var modules = parts.NormWeights.Select(name => name[..name.LastIndexOf('.')]).ToHashSet();
         return PeftMethods.Start(new JsonObject
         {

@@ -12,6 +12,10 @@ public sealed class ForwardContext
     private readonly long _past;
 
     private readonly Tensor? _attentionMask;
+
+    // Whether virtual tokens stand before the text: padding then lies between them and the text.
+    private bool _isBehind;
+
     private readonly bool _positionsAreGiven;
 
     private ForwardContext(Tensor positions, bool positionsAreGiven, Tensor? attentionMask, Tensor? mask, KeyValueCache? cache, long time, long past)
@@ -96,7 +100,7 @@ public sealed class ForwardContext
             attentionMask = cat([visible?.to(attentionMask.dtype) ?? ones([attentionMask.shape[0], ahead], attentionMask.dtype, device), attentionMask], 1);
         bool isPlain = attentionMask is null && (before == 0 || time == 1);
         var mask = isPlain ? null : VisibleFrom(time, before, attentionMask, device, type);
-        return new ForwardContext(positions, positionsAreGiven, attentionMask, mask, cache, time, before) { Prompt = prompt, Prefix = prefix };
+        return new ForwardContext(positions, positionsAreGiven, attentionMask, mask, cache, time, before) { _isBehind = true, Prompt = prompt, Prefix = prefix };
     }
 
     // By row, where rows have different numbers of virtual tokens: how many are missing (B, 1), and which are there (B, N).
@@ -150,7 +154,7 @@ public sealed class ForwardContext
         return (mask.cumsum(1).Plus(MinusOne()) * mask).MoveToOuterDisposeScope();
     }
 
-    /// <summary>The mask of a layer that sees only the last <paramref name="window"/> tokens, itself included; columns are counted, not positions.</summary>
+    /// <summary>The mask of a layer that sees only the last <paramref name="window"/> tokens, itself included; columns are counted, not positions, and behind virtual tokens real ones only.</summary>
     internal Tensor? MaskWithin(long window, ScalarType type)
     {
         if (_past + _time <= window)
@@ -159,8 +163,15 @@ public sealed class ForwardContext
         var columns = Arithmetic.Counting(0, _past + _time, Positions.device).unsqueeze(0); // (1, K)
         var rows = Arithmetic.Counting(_past, _past + _time, Positions.device).unsqueeze(1); // (T, 1)
         var before = Arithmetic.Counting(_past - window, _past + _time - window, Positions.device).unsqueeze(1); // (T, 1)
-        var visible = columns.le(rows).logical_and(columns.gt(before));
-        var hidden = visible.logical_not().to(type).Scale(Hidden); // (T, K)
+        var visible = columns.le(rows).logical_and(columns.gt(before)); // (T, K)
+        if (_isBehind && _attentionMask is not null)
+        {
+            var counts = CountsByMask(); // (B, K)
+            var least = counts.narrow(1, _past, _time).sub(Arithmetic.Filled([1], window, ScalarType.Int64, counts.device)).unsqueeze(2);
+            visible = columns.le(rows).logical_and(counts.unsqueeze(1).gt(least)).unsqueeze(1); // (B, 1, T, K)
+        }
+
+        var hidden = visible.logical_not().to(type).Scale(Hidden);
         return (Mask is null ? hidden : Mask.Plus(hidden)).MoveToOuterDisposeScope();
     }
 

@@ -42,7 +42,7 @@ public sealed class AdapterConformanceTests
         ["lora beside modules, tokens and biases"] = new(model => Lora.Start(model.Parts, new LoraConfig
         {
             Rank = 2, TrainableTokens = [3, 5], ModulesToSave = [End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())], Bias = LoraBias.LoraOnly,
-        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * model.Config.Width
+        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * model.Embedding.Width
             + Modules(model, End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())) + Linear(model).Sum(target => target.Bias?.numel() ?? 0)),
         ["lora on the embedding"] = new(model => Lora.Start(model.Parts, new LoraConfig { Rank = 4, Targets = [model.Embedding.Path] }, Seed),
             model => 4 * (model.Embedding.Vocabulary + model.Embedding.Width)),
@@ -65,10 +65,12 @@ public sealed class AdapterConformanceTests
 
     public static TheoryData<string, string> Pairs()
     {
+        // Every method on each family, and on the corners that concern it: shared heads and biases. Every model with one method.
         var pairs = new TheoryData<string, string>();
+        var families = TinyModel.Names.GroupBy(TinyModel.FamilyOf).Select(family => family.First()).Concat(["llama tied", "llama with biases", "gpt2 untied"]).ToHashSet();
         foreach (string model in TinyModel.Names)
         {
-            foreach (string method in Methods.Keys)
+            foreach (string method in families.Contains(model) ? Methods.Keys : Methods.Keys.Take(1))
                 pairs.Add(model, method);
         }
 
@@ -109,7 +111,7 @@ public sealed class AdapterConformanceTests
         Assert.True(learnt.Count > 0.7 * before.Count, $"only {learnt.Count} of {before.Count} have moved");
 
         var adapted = Logits(model);
-        Assert.True(Near.Largest(baseLogits, adapted) > 0.01);
+        Assert.True(Near.Largest(baseLogits, adapted) > 1e-3);
         adapter.Detach();
         Assert.True(baseLogits.equal(Logits(model)).all().item<bool>());
         foreach (var ((key, weight), start) in model.Parts.Weights.Zip(baseWeights))
@@ -136,7 +138,7 @@ public sealed class AdapterConformanceTests
         using var adapter = StartOrSkip(model, method);
         Train(model, adapter);
         var adapted = Logits(model);
-        bool isShared = model.Head.IsTied && adapter.Paths.Any(path => path == model.Head.Path || path == model.Embedding.Path) && !method.Contains("tokens", StringComparison.Ordinal);
+        bool isShared = model.Head.IsTied && adapter.Parts.Any(part => part is LoraEmbedding or ProjectionPart && (part.Path == model.Head.Path || part.Path == model.Embedding.Path));
         if (isShared || !Methods[method].IsMerged)
         {
             // Merged into the shared table, the update would change what goes in as well as what comes out.
@@ -293,6 +295,8 @@ public sealed class AdapterConformanceTests
     {
         bool hasBias = model.Parts.Weights.Keys.Any(name => name.Contains("bias", StringComparison.Ordinal));
         Assert.SkipWhen(method == "biases" && !hasBias, "the model has no biases, and the method says so");
+        bool needsNorms = method is "norms" or "lora beside modules, tokens and biases";
+        Assert.SkipWhen(needsNorms && model.Parts.NormWeights.Count == 0, "the norms of the model have no weights, and the method says so");
         var adapter = Methods[method].Start(model);
         foreach (var weight in adapter.Weights.Values)
             weight.requires_grad = true;

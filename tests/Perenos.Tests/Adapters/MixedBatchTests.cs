@@ -14,7 +14,8 @@ namespace Perenos.Tests.Adapters;
 /// <summary>Rows of one batch with adapters of different kinds, and an adapter as mlx-lm writes it.</summary>
 public sealed class MixedBatchTests
 {
-    private const double Tolerance = 2e-5;
+    // Logits of some tens, float32, in products of other shapes.
+    private const double Tolerance = 1e-4;
 
     public static TheoryData<string> Models => ["llama", "gpt2", "llama tied"];
 

@@ -19,12 +19,12 @@ public sealed class AdapterPassportTests : IDisposable
     public AdapterPassportTests()
     {
         var full = _project.Config(new FullConfig());
-        _project.Run(full with { Training = full.Training with { MaximumSteps = 2 } }, "base");
+        _project.Run(full with { Training = full.Training with { MaximumSteps = 2 } }, "grown");
         _project.Run(full with { Start = new PretrainedStart { Model = Base }, Method = FineTuneTests.MethodOf("lora") }, "run");
         _folder = _project.Open("run").Adapter;
     }
 
-    private string Base => _project.Open("base").Model;
+    private string Base => _project.Open("grown").Model;
 
     public void Dispose() => _project.Dispose();
 
