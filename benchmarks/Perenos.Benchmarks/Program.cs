@@ -7,6 +7,7 @@ return args switch
     [TrainingStepWorker.Name, .. var rest] => TrainingStepWorker.Run(new Options(rest)),
     ["memory-flat", .. var rest] => MemoryFlat.Run(new Options(rest)),
     ["optimizer", .. var rest] => OptimizerStep.Run(new Options(rest)),
+    ["open-model", .. var rest] => OpenModel.Run(new Options(rest)),
     ["tokenizer", .. var rest] => TokenizerThroughput.Run(new Options(rest)),
     ["start-up", .. var rest] => StartUp.Run(new Options(rest)),
     _ => Usage(),
@@ -14,6 +15,6 @@ return args switch
 
 static int Usage()
 {
-    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
+    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | open-model | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
     return 2;
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
-using Perenos.Adapters;
-using Perenos.Checkpoints;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -15,7 +14,7 @@ internal static class ConvertCommand
 
     public static Command Create()
     {
-        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, or \"base\"." };
+        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\"." };
         var to = new Option<string>("--to") { Description = "gguf or safetensors.", Required = true, HelpName = "form" };
         var type = new Option<string?>("--type")
         {
@@ -32,19 +31,21 @@ internal static class ConvertCommand
             "perenos convert ./model --to gguf --adapter runs/NAME/adapter --output adapter.gguf",
             "perenos convert ./model --to safetensors --adapter adapter.gguf --output ./adapter")
         { model, to, type, output, adapter, shard, json };
+        var hub = new HubOptions(command);
         command.SetAction(parsed =>
         {
             string form = parsed.GetValue(to)!;
             if (form is not ("gguf" or "safetensors"))
                 throw new PerenosException($"--to {form} is no form that can be written.", "Use gguf or safetensors.");
-            using var source = ModelSource.Open(Pretrained.Resolve(parsed.GetValue(model)!));
+            string given = parsed.GetValue(model)!;
+            using var source = ModelSource.Open(hub.Path(parsed, Pretrained.Resolve(given), HubKind.Model));
             var progress = new ProgressLine();
             var written = (form, parsed.GetValue(adapter)) switch
             {
                 ("gguf", { } peft) => ConvertAdapter.ToGguf(source, peft, parsed.GetValue(output) ?? Name(peft) + ".gguf", parsed.GetValue(type) ?? "f32"),
                 (_, { } gguf) => ConvertAdapter.ToPeft(source, gguf, parsed.GetValue(output) ?? Name(gguf) + "-peft"),
-                ("gguf", _) => ToGguf(source, parsed.GetValue(output), parsed.GetValue(type) ?? "f16", progress),
-                _ => ExportToFolder.Run(source, parsed.GetValue(output) ?? Name(source.Location) + "-safetensors", parsed.GetValue(type)?.ToLowerInvariant(),
+                ("gguf", _) => ToGguf(source, parsed.GetValue(output), parsed.GetValue(type) ?? "f16", Name(given), progress),
+                _ => ExportToFolder.Run(source, parsed.GetValue(output) ?? Name(given) + "-safetensors", parsed.GetValue(type)?.ToLowerInvariant(),
                     ShardBytes(parsed.GetValue(shard)), progress.Show),
             };
             progress.Clear();
@@ -54,8 +55,8 @@ internal static class ConvertCommand
         return command;
     }
 
-    private static Conversion ToGguf(ModelSource source, string? output, string type, ProgressLine progress) =>
-        ExportToGguf.Run(source, output ?? $"{Name(source.Location)}-{type.ToUpperInvariant()}.gguf", type, progress.Show);
+    private static Conversion ToGguf(ModelSource source, string? output, string type, string name, ProgressLine progress) =>
+        ExportToGguf.Run(source, output ?? $"{name}-{type.ToUpperInvariant()}.gguf", type, progress.Show);
 
     private static long ShardBytes(double gigabytes) => gigabytes is > 0 and < 1e9
         ? Math.Max(1, (long)(gigabytes * 1e9))
@@ -63,7 +64,8 @@ internal static class ConvertCommand
 
     private static string Name(string path)
     {
-        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        // A folder of the hub's cache is named after a commit.
+        string name = HubCache.Origin(path) is { } origin ? (origin.Path ?? origin.Repository).Split('/')[^1] : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
         return Path.GetExtension(name) is ".gguf" or ".safetensors" or ".bin" ? Path.GetFileNameWithoutExtension(name) : name;
     }
 

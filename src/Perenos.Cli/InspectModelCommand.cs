@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -14,7 +15,7 @@ internal static class InspectModelCommand
 
     public static Command Create()
     {
-        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a PEFT folder, or \"base\"." };
+        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a PEFT folder, a name on the hub (owner/name), or \"base\"." };
         var batch = new Option<int>("--batch") { Description = "Sequences at a time, for the memory.", DefaultValueFactory = _ => 1, HelpName = "number" };
         var length = new Option<int?>("--length") { Description = "Tokens of each, for the memory (default: the model's context).", HelpName = "number" };
         var json = new Option<bool>("--json") { Description = "Print the report as JSON." };
@@ -23,11 +24,12 @@ internal static class InspectModelCommand
             "perenos inspect-model model.Q4_K.gguf --batch 4 --length 2048",
             "perenos inspect-model runs/NAME/adapter --json")
         { model, batch, length, json };
+        var hub = new HubOptions(command);
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(batch) < 1 || parsed.GetValue(length) is < 1)
                 throw new PerenosException("--batch and --length count from 1.", "Leave them away for one sequence of the model's context.");
-            var report = InspectModel.Run(Pretrained.Resolve(parsed.GetValue(model)!), parsed.GetValue(batch), parsed.GetValue(length));
+            var report = InspectModel.Run(hub.Path(parsed, Pretrained.Resolve(parsed.GetValue(model)!), HubKind.Model), parsed.GetValue(batch), parsed.GetValue(length));
             if (parsed.GetValue(json))
                 Console.WriteLine(JsonSerializer.Serialize(report, JsonOptions));
             else

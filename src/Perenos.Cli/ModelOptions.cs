@@ -31,7 +31,9 @@ internal sealed class ModelOptions
     public (Pretrained Pretrained, Adapter? Adapter) Open(ParseResult parsed, string model, string? adapter)
     {
         adapter = parsed.GetValue(_adapter) ?? adapter;
-        var pretrained = Pretrained.Open(Hub.Path(parsed, model, HubKind.Model), ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type);
+        var type = ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type;
+        string location = Hub.Path(parsed, model, HubKind.Model);
+        var pretrained = OpeningDisplay.Follow(progress => Pretrained.Open(location, type, progress));
         try
         {
             if (adapter is null)

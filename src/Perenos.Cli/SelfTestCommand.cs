@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Spectre.Console;
@@ -11,14 +9,6 @@ namespace Perenos.Cli;
 internal static class SelfTestCommand
 {
     private const int FailedCode = 1;
-
-    private static readonly JsonSerializerOptions Json = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        WriteIndented = true,
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
-    };
 
     public static Command Create()
     {
@@ -36,7 +26,7 @@ internal static class SelfTestCommand
             using var adapter = opened.Adapter;
             var checks = RunDisplay.WithInterrupts(stop => SelfTest.Run(pretrained, adapter, ShowProgress, stop));
             if (parsed.GetValue(json))
-                Console.WriteLine(JsonSerializer.Serialize(checks, Json));
+                JsonOutput.Write(checks);
             else
                 Show(checks, $"{pretrained.Location}, computed in {pretrained.Model.ComputeType}");
             return checks.Any(check => check.Verdict == CheckVerdict.Failed) ? FailedCode : 0;

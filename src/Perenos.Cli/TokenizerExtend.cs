@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using TorchSharp;
@@ -10,7 +11,7 @@ internal static class TokenizerExtend
 {
     public static ExampledCommand Create()
     {
-        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, or \"base\"." };
+        var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\"." };
         var tokens = new Option<string[]>("--token") { Description = "A token; may be given again.", HelpName = "text" };
         var file = new Option<string?>("--tokens") { Description = "A file with a token a line.", HelpName = "file" };
         var output = new Option<string>("--output") { Description = "Folder of the new model.", HelpName = "folder", Required = true };
@@ -20,6 +21,7 @@ internal static class TokenizerExtend
         var extend = new ExampledCommand("extend", "Give a model more tokens: its embeddings (and an untied head) get a row for each, the mean of the rows of the old pieces.",
             "perenos tokenizer extend ./SmolLM2-135M --token \"<gene>\" --token \"</gene>\" --special --output ./SmolLM2-135M-genes",
             "perenos tokenizer extend base --tokens terms.txt --whole-words --output ./base-terms") { model, tokens, file, output, special, words, json };
+        var hub = new HubOptions(extend);
         extend.SetAction(parsed =>
         {
             string[] all = [.. parsed.GetValue(tokens) ?? [], .. parsed.GetValue(file) is { } path ? Lines(path) : []];
@@ -27,7 +29,7 @@ internal static class TokenizerExtend
             if (Path.Exists(folder))
                 throw new PerenosException($"{folder} exists.", "Name a new folder with --output.");
             // float32 holds every stored type, so that the old rows are saved as they were.
-            using var pretrained = Pretrained.Open(parsed.GetValue(model)!, torch.ScalarType.Float32);
+            using var pretrained = Pretrained.Open(hub.Path(parsed, parsed.GetValue(model)!, HubKind.Model), torch.ScalarType.Float32);
             var extension = new VocabularyExtension(pretrained, all, parsed.GetValue(special), parsed.GetValue(words));
             extension.Save(folder);
             if (parsed.GetValue(json))

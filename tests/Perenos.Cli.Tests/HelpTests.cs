@@ -31,6 +31,7 @@ public sealed class HelpTests
     [InlineData(false, "--help")]
     [InlineData(false, "tune", "--help")]
     [InlineData(false, "runs")]
+    [InlineData(false, "inspect-model", "base")]
     [InlineData(false, "tune", "--model", "base", "--dat", "x")]
     // That the look-out sees the engine where it is loaded.
     [InlineData(true, "evaluate", "--model", "base")]

@@ -165,6 +165,16 @@ public sealed class ImportedRecipeTests : IDisposable
         Assert.Equal((512, 1.0, 1, 0.03, "{text}"), (recipe.Data.MaximumLength, recipe.Training.Epochs, recipe.Training.BatchSize, recipe.Training.WarmupShare, recipe.Data.Text));
     }
 
+    [Fact]
+    public void Kin_of_lora_are_methods_and_settings_here()
+    {
+        const string start = "model_name_or_path: a/b\ndataset: x\nlora_rank: 4\n";
+        Assert.Equal((4, 8), Assert.IsType<DoraConfig>(Import("dora.yaml", start + "use_dora: true\n").Recipe.Method) is var dora ? (dora.Rank, dora.Alpha) : default);
+        var lora = Assert.IsType<LoraConfig>(Import("plus.yaml", start + "loraplus_lr_ratio: 16.0\nadditional_target: embed_tokens,lm_head\nuse_rslora: true\n").Recipe.Method);
+        Assert.Equal((16, true), (lora.RateRatio, lora.IsRankStabilized));
+        Assert.Equal(["embed_tokens", "lm_head"], lora.ModulesToSave);
+    }
+
     [Theory]
     [InlineData("a: 1\n", "neither of LLaMA-Factory")]
     [InlineData("start:\n  kind: pretrained\n", "neither of LLaMA-Factory")]

@@ -23,7 +23,7 @@ internal static class TinyModel
         ["bloom with normed residuals"] = """{ "model_type": "bloom", "n_head": 6, "n_embed": 30, "apply_residual_connection_post_layernorm": true, "tie_word_embeddings": false }""",
         ["codegen"] = """{ "model_type": "codegen" }""",
         ["cohere"] = """{ "model_type": "cohere", "logit_scale": 0.7 }""",
-        ["cohere with head norms"] = """{ "model_type": "cohere", "use_qk_norm": true, "attention_bias": true, "tie_word_embeddings": false }""",
+        ["cohere with head norms"] = """{ "model_type": "cohere", "use_qk_norm": true, "attention_bias": true, "logit_scale": 1.2, "tie_word_embeddings": false }""",
         ["falcon"] = """{ "model_type": "falcon" }""",
         ["falcon grouped"] = """{ "model_type": "falcon", "new_decoder_architecture": true, "num_kv_heads": 2, "bias": true, "tie_word_embeddings": false }""",
         ["falcon grouped, one norm"] = """{ "model_type": "falcon", "new_decoder_architecture": true, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1 }""",

@@ -41,7 +41,7 @@ internal static class AxolotlRecipe
         bool isLora = adapter is "lora" or "qlora";
         translation.Set("method.kind", isLora ? "lora" : "full");
         translation.Report("adapter", adapter == "qlora" ? KeyFate.Lost : KeyFate.Mapped, adapter == "qlora" ? "method.kind = lora; the base is not quantised here" : $"method.kind = {(isLora ? "lora" : "full")}");
-        string[] keys = ["lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear", "peft_use_rslora", "lora_fan_in_fan_out"];
+        string[] keys = ["lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear", "peft_use_rslora", "peft_use_dora", "loraplus_lr_ratio", "lora_modules_to_save", "lora_fan_in_fan_out"];
         if (!isLora)
         {
             translation.Needless("all weights are trained", keys);
@@ -63,6 +63,7 @@ internal static class AxolotlRecipe
 
         if (translation.Has("peft_use_rslora"))
             translation.Map("peft_use_rslora", "method.is_rank_stabilized", translation.Flag("peft_use_rslora"));
+        SharedKeys.BeyondLora(translation, "peft_use_dora", "lora_modules_to_save");
         translation.Needless("told by the model", keys);
     }
 

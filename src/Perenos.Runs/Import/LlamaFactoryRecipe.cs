@@ -52,7 +52,7 @@ internal static class LlamaFactoryRecipe
             translation.Report("finetuning_type", KeyFate.Mapped, $"method.kind = {type}");
         if (type == "full")
         {
-            translation.Needless("all weights are trained", "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "use_rslora");
+            translation.Needless("all weights are trained", "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "use_rslora", "use_dora", "loraplus_lr_ratio", "pissa_init", "additional_target");
             return;
         }
 
@@ -68,6 +68,7 @@ internal static class LlamaFactoryRecipe
 
         if (translation.Has("use_rslora"))
             translation.Map("use_rslora", "method.is_rank_stabilized", translation.Flag("use_rslora"));
+        SharedKeys.BeyondLora(translation, "use_dora", "additional_target");
     }
 
     private static void Data(Translation translation, string folder)

@@ -85,6 +85,21 @@ internal static class SharedKeys
             translation.Report(key, KeyFate.Lost, "a number of records; here a share is held out (data.validation_share, 0.05 by default)");
     }
 
+    /// <summary>What goes beyond plain LoRA: DoRA is a method of its own here, and knows less.</summary>
+    public static void BeyondLora(Translation translation, string dora, string modules)
+    {
+        bool isDora = translation.Has(dora) && translation.Flag(dora);
+        if (isDora)
+            translation.Map(dora, "method.kind", JsonValue.Create("dora"));
+        else if (translation.Has("loraplus_lr_ratio"))
+            translation.Map("loraplus_lr_ratio", "method.rate_ratio", JsonValue.Create(translation.Real("loraplus_lr_ratio")));
+        if (!isDora && translation.Has(modules))
+            translation.Map(modules, "method.modules_to_save", new JsonArray([.. translation.Texts(modules).Select(name => (JsonNode)name)]));
+        if (!isDora && translation.Has("pissa_init") && translation.Flag("pissa_init"))
+            translation.Map("pissa_init", "method.start", JsonValue.Create("pissa"));
+        translation.Lost("kind: dora has rank, alpha, dropout and targets only", "loraplus_lr_ratio", "pissa_init", modules);
+    }
+
     /// <summary>Type to compute in.</summary>
     public static void ComputeType(Translation translation)
     {
@@ -120,11 +135,11 @@ internal static class SharedKeys
         translation.Lost("weights are not quantised here: results differ slightly and memory is larger", "load_in_8bit", "load_in_4bit", "gptq", "quantization_bit", "quantization_method", "quantization_type", "double_quantization", "bnb_config_kwargs");
         translation.Lost("one process trains here; there the batch grows with the number of devices", "deepspeed", "fsdp", "fsdp_config", "ddp", "fsdp_version", "dp_shard_size", "dp_replicate_size", "cp_size", "tensor_parallel_size", "context_parallel_size", "sequence_parallel_degree");
         translation.Lost("each example stands alone here: batches hold other examples than packed ones", "packing", "neat_packing", "sample_packing", "pretraining_sample_concatenation");
-        translation.Lost("not built", "neftune_noise_alpha", "use_dora", "peft_use_dora", "loraplus_lr_ratio", "loraplus_lr_embedding", "pissa_init", "use_galore", "use_apollo", "use_badam", "rope_scaling", "rope_theta", "resize_vocab", "mixture_of_depths");
+        translation.Lost("not built", "neftune_noise_alpha", "loraplus_lr_embedding", "peft_init_lora_weights", "use_galore", "use_apollo", "use_badam", "rope_scaling", "rope_theta", "resize_vocab", "mixture_of_depths");
         translation.Lost("schedules end at a rate of 0 here", "cosine_min_lr_ratio", "cosine_constant_lr_ratio", "lr_scheduler_kwargs", "eta_min");
         translation.Lost("extensions are not loaded; those that are kernels change speed only", "plugins");
         translation.Lost("perenos tune --resume goes on with a run of Perenos", "resume_from_checkpoint", "auto_resume_from_checkpoints", "adapter_name_or_path", "lora_model_dir");
-        translation.Lost("only the adapter's own weights are trained", "additional_target", "modules_to_save", "lora_modules_to_save", "unfrozen_parameters", "peft_layers_to_transform");
+        translation.Lost("method.targets names what is adapted, in every layer", "unfrozen_parameters", "peft_layers_to_transform", "lora_target_parameters");
     }
 
     private static void Every(Translation translation, string key, string ours)

@@ -33,7 +33,7 @@ internal static class WeatherClauses
 
     private static Phrase WindBlows(WeatherDraw draw)
     {
-        var (direction, speed, where) = (draw.Any(WeatherLexicon.Directions), draw.Between(10, 70, 10), draw.WhereAndWhen());
+        var (direction, speed, where) = (draw.Any(WeatherLexicon.Directions), draw.Between(10, 75, 5), draw.WhereAndWhen());
         return new(
             $"the wind will blow from the {direction.English} at {speed} km/h{where.English}",
             $"le vent soufflera {French.OfDefinite(direction.French)} à {speed} km/h{where.French}");
@@ -41,7 +41,7 @@ internal static class WeatherClauses
 
     private static Phrase Gusts(WeatherDraw draw)
     {
-        var (speed, where) = (draw.Between(50, 120, 10), draw.WhereAndWhen());
+        var (speed, where) = (draw.Between(50, 125, 5), draw.WhereAndWhen());
         return new(
             $"gusts will reach {speed} km/h{where.English}",
             $"les rafales atteindront {speed} km/h{where.French}");

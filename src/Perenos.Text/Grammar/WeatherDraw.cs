@@ -38,7 +38,7 @@ internal sealed class WeatherDraw
     }
 
     /// <summary>A temperature as it is spoken: minus 12, zero, plus 4, 21.</summary>
-    public Phrase Temperature() => (IsCold ? Between(-25, 0, 5) : Between(5, 35, 5)) switch
+    public Phrase Temperature() => (IsCold ? Between(-29, 0) : Between(1, 35)) switch
     {
         0 => new("zero", "zéro"),
         < 0 and var degrees => new($"minus {-degrees}", $"moins {-degrees}"),

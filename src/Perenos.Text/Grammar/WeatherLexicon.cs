@@ -93,6 +93,8 @@ internal static class WeatherLexicon
     public static readonly Phrase[] Cities =
     [
         new("Montreal", "Montréal"), new("Ottawa", "Ottawa"), new("Halifax", "Halifax"), new("Paris", "Paris"), new("Le Havre", "Le Havre"),
+        new("Toronto", "Toronto"), new("Lyon", "Lyon"), new("Moncton", "Moncton"), new("Winnipeg", "Winnipeg"), new("Geneva", "Genève"),
+        new("Calgary", "Calgary"), new("Brussels", "Bruxelles"), new("Vancouver", "Vancouver"), new("Nantes", "Nantes"),
     ];
 
     // "in Ontario" is en, au, dans or à by the name.

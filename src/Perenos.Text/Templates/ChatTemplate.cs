@@ -83,7 +83,7 @@ public sealed class ChatTemplate
         var evaluator = new JinjaEvaluator();
         try
         {
-            string text = evaluator.Run(_body, Variables(input));
+            string text = evaluator.Run(_body, Variables(input, evaluator.Budget));
             return input.ContinueFinalMessage ? new RenderedChat(CutAfterFinal(text), null) : new RenderedChat(text, evaluator.HasGenerations ? evaluator.Generations : null);
         }
         catch (JinjaException exception) when (exception.Kind == JinjaException.RaisedByTemplate)
@@ -97,10 +97,10 @@ public sealed class ChatTemplate
         }
     }
 
-    private static Dictionary<string, object?> Variables(ChatInput input)
+    private static Dictionary<string, object?> Variables(ChatInput input, JinjaBudget budget)
     {
         var variables = new Dictionary<string, object?>(StringComparer.Ordinal);
-        JinjaGlobals.AddTo(variables, input.Clock);
+        JinjaGlobals.AddTo(variables, input.Clock, budget);
         variables["documents"] = null;
         foreach (var (name, value) in input.Variables)
             variables[name] = Value(value);

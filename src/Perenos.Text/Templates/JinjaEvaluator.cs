@@ -5,10 +5,12 @@ namespace Perenos.Text.Templates;
 /// <summary>Runs a template's tree and collects its text and the places of the replies.</summary>
 internal sealed class JinjaEvaluator
 {
-    private readonly JinjaBudget _budget = new();
     private readonly List<(int Start, int End)> _generations = [];
     private StringBuilder _output = new();
     private int _captures;
+
+    /// <summary>What this run may still spend.</summary>
+    public JinjaBudget Budget { get; } = new();
 
     /// <summary>Offset of the node that was last begun, for the message of an error.</summary>
     public int At { get; private set; }
@@ -60,20 +62,20 @@ internal sealed class JinjaEvaluator
 
     private Flow Execute(IReadOnlyList<JinjaStatement> body, Scope scope)
     {
-        _budget.Enter();
+        Budget.Enter();
         foreach (var statement in body)
         {
             At = statement.At;
-            _budget.Spend();
+            Budget.Spend();
             var flow = Execute(statement, scope);
             if (flow != Flow.Next)
             {
-                _budget.Leave();
+                Budget.Leave();
                 return flow;
             }
         }
 
-        _budget.Leave();
+        Budget.Leave();
         return Flow.Next;
     }
 
@@ -85,7 +87,7 @@ internal sealed class JinjaEvaluator
                 Write(data.Text);
                 return Flow.Next;
             case PrintStatement print:
-                Write(JinjaOperators.Print(Evaluate(print.Value, scope), _budget));
+                Write(JinjaOperators.Print(Evaluate(print.Value, scope), Budget));
                 return Flow.Next;
             case IfStatement branches:
                 foreach (var (test, body) in branches.Branches)
@@ -113,7 +115,7 @@ internal sealed class JinjaEvaluator
             case ScopeStatement block:
                 return Execute(block.Body, new Scope(scope));
             case FilterStatement filter:
-                Write(JinjaOperators.Print(FilterBlock(filter.Filter, Capture(filter.Body, new Scope(scope)), scope), _budget));
+                Write(JinjaOperators.Print(FilterBlock(filter.Filter, Capture(filter.Body, new Scope(scope)), scope), Budget));
                 return Flow.Next;
             case MacroStatement macro:
                 scope.Set(macro.Shape.Name, Macro(macro.Shape, scope));
@@ -121,7 +123,7 @@ internal sealed class JinjaEvaluator
             case CallStatement call:
                 var (positional, keywords) = Arguments(call.Call.Arguments, scope);
                 keywords["caller"] = Macro(call.Caller, scope);
-                Write(JinjaOperators.Print(Invoke(Evaluate(call.Call.Target, scope), new JinjaArguments(positional, keywords)), _budget));
+                Write(JinjaOperators.Print(Invoke(Evaluate(call.Call.Target, scope), new JinjaArguments(positional, keywords)), Budget));
                 return Flow.Next;
             case GenerationStatement generation:
                 RunGeneration(generation, scope);
@@ -135,7 +137,7 @@ internal sealed class JinjaEvaluator
 
     private void Write(string text)
     {
-        _budget.Spend(_output.Length > 1 << 24 ? _output.Length + text.Length : 0);
+        Budget.Spend(_output.Length > 1 << 24 ? _output.Length + text.Length : 0);
         _output.Append(text);
     }
 
@@ -148,7 +150,7 @@ internal sealed class JinjaEvaluator
         string text = _output.ToString();
         _captures--;
         _output = outer;
-        return _budget.Made(text);
+        return Budget.Made(text);
     }
 
     private void RunGeneration(GenerationStatement generation, Scope scope)
@@ -164,7 +166,7 @@ internal sealed class JinjaEvaluator
 
     private void RunLoop(ForStatement loop, object? value, Scope scope, int depth)
     {
-        var items = JinjaOperators.Items(value, _budget);
+        var items = JinjaOperators.Items(value, Budget);
         if (loop.Filter is not null)
         {
             var kept = new List<object?>();
@@ -188,7 +190,7 @@ internal sealed class JinjaEvaluator
         var state = new JinjaLoop(items, depth, loop.IsRecursive ? inner => Nested(loop, inner, scope, depth + 1) : null);
         for (int i = 0; i < items.Count; i++)
         {
-            _budget.Spend(made: 24); // a turn makes a scope
+            Budget.Spend(made: 24); // a turn makes a scope
             state.Index = i;
             var body = new Scope(scope);
             body.Set("loop", state);
@@ -203,9 +205,9 @@ internal sealed class JinjaEvaluator
         var outer = _output;
         _output = new StringBuilder();
         _captures++;
-        _budget.Enter();
+        Budget.Enter();
         RunLoop(loop, items, scope, depth);
-        _budget.Leave();
+        Budget.Leave();
         string text = _output.ToString();
         _captures--;
         _output = outer;
@@ -227,7 +229,7 @@ internal sealed class JinjaEvaluator
                 space.Attributes[attribute.Attribute] = value;
                 break;
             case TupleTarget tuple:
-                var items = JinjaOperators.Items(value, _budget);
+                var items = JinjaOperators.Items(value, Budget);
                 if (items.Count != tuple.Items.Count)
                 {
                     throw JinjaException.Value(items.Count < tuple.Items.Count
@@ -282,8 +284,8 @@ internal sealed class JinjaEvaluator
     {
         int outer = At;
         At = expression.At;
-        _budget.Spend();
-        _budget.Enter();
+        Budget.Spend();
+        Budget.Enter();
         object? value = expression switch
         {
             ConstantExpression constant => constant.Value,
@@ -293,21 +295,21 @@ internal sealed class JinjaEvaluator
             UnaryExpression { Operator: "not" } unary => !JinjaOperators.IsTrue(Evaluate(unary.Operand, scope)),
             UnaryExpression unary => JinjaOperators.Unary(unary.Operator, Evaluate(unary.Operand, scope)),
             BinaryExpression binary => Binary(binary, scope),
-            ConcatExpression concat => _budget.Made(string.Concat(concat.Parts.Select(part => JinjaOperators.Print(Evaluate(part, scope), _budget)))),
+            ConcatExpression concat => Budget.Made(string.Concat(concat.Parts.Select(part => JinjaOperators.Print(Evaluate(part, scope), Budget)))),
             CompareExpression compare => Compare(compare, scope),
             ConditionExpression condition => JinjaOperators.IsTrue(Evaluate(condition.Test, scope)) ? Evaluate(condition.Then, scope)
                 : condition.Else is not null ? Evaluate(condition.Else, scope)
                 : new JinjaUndefined("the inline if-expression evaluated to false and no else section was defined."),
-            AttributeExpression attribute => JinjaMethods.Attribute(Evaluate(attribute.Target, scope), attribute.Name, _budget),
-            ItemExpression { Key: SliceExpression slice } item => JinjaOperators.Slice(Evaluate(item.Target, scope), Optional(slice.Start, scope), Optional(slice.Stop, scope), Optional(slice.Step, scope), _budget),
-            ItemExpression item => JinjaMethods.Item(Evaluate(item.Target, scope), Evaluate(item.Key, scope), _budget),
+            AttributeExpression attribute => JinjaMethods.Attribute(Evaluate(attribute.Target, scope), attribute.Name, Budget),
+            ItemExpression { Key: SliceExpression slice } item => JinjaOperators.Slice(Evaluate(item.Target, scope), Optional(slice.Start, scope), Optional(slice.Stop, scope), Optional(slice.Step, scope), Budget),
+            ItemExpression item => JinjaMethods.Item(Evaluate(item.Target, scope), Evaluate(item.Key, scope), Budget),
             CallExpression call => Call(call, scope),
             FilterExpression filter => Filter(filter, Evaluate(filter.Value!, scope), scope),
             TestExpression test => Test(test, scope),
             SliceExpression => throw JinjaException.Type("a slice stands only in brackets, alone"),
             _ => throw new InvalidOperationException($"{expression.GetType()} is no expression"),
         };
-        _budget.Leave();
+        Budget.Leave();
         At = outer;
         return value;
     }
@@ -318,7 +320,12 @@ internal sealed class JinjaEvaluator
     {
         var dict = new JinjaDict();
         foreach (var (key, value) in expression.Items)
-            dict[Evaluate(key, scope)] = Evaluate(value, scope);
+        {
+            object? name = Evaluate(key, scope);
+            Budget.Touch(name);
+            dict[name] = Evaluate(value, scope);
+        }
+
         return dict;
     }
 
@@ -330,7 +337,7 @@ internal sealed class JinjaEvaluator
         if (binary.Operator == "or")
             return JinjaOperators.IsTrue(left) ? left : Evaluate(binary.Right, scope);
         object? right = Evaluate(binary.Right, scope);
-        return JinjaOperators.Binary(binary.Operator, left, right, _budget);
+        return JinjaOperators.Binary(binary.Operator, left, right, Budget);
     }
 
     private bool Compare(CompareExpression compare, Scope scope)
@@ -339,7 +346,7 @@ internal sealed class JinjaEvaluator
         foreach (var (symbol, operand) in compare.Rest)
         {
             object? right = Evaluate(operand, scope);
-            if (!JinjaOperators.Holds(symbol, left, right, _budget))
+            if (!JinjaOperators.Holds(symbol, left, right, Budget))
                 return false;
             left = right;
         }
@@ -350,7 +357,7 @@ internal sealed class JinjaEvaluator
     private object? Filter(FilterExpression filter, object? value, Scope scope)
     {
         var (positional, keywords) = Arguments(filter.Arguments, scope);
-        return JinjaFilters.Run(filter.Name, value, new JinjaArguments(positional, keywords), _budget);
+        return JinjaFilters.Run(filter.Name, value, new JinjaArguments(positional, keywords), Budget);
     }
 
     // The filters of a block, whose text goes into the innermost of them.
@@ -361,7 +368,7 @@ internal sealed class JinjaEvaluator
     {
         object? value = Evaluate(test.Value, scope);
         var (positional, keywords) = Arguments(test.Arguments, scope);
-        return JinjaTests.Run(test.Name, value, new JinjaArguments(positional, keywords), _budget) != test.IsNegated;
+        return JinjaTests.Run(test.Name, value, new JinjaArguments(positional, keywords), Budget) != test.IsNegated;
     }
 
     private object? Call(CallExpression call, Scope scope)
@@ -371,13 +378,17 @@ internal sealed class JinjaEvaluator
         return Invoke(target, new JinjaArguments(positional, keywords));
     }
 
-    private static object? Invoke(object? target, JinjaArguments arguments) => target switch
+    private object? Invoke(object? target, JinjaArguments arguments)
     {
-        JinjaFunction function => function.Call(arguments),
-        JinjaLoop loop => loop.Recurse(arguments.Need(0, "iterable")),
-        JinjaUndefined undefined => throw undefined.Error(),
-        _ => throw JinjaException.Type($"'{JinjaOperators.TypeName(target)}' object is not callable"),
-    };
+        Budget.Touch(arguments);
+        return target switch
+        {
+            JinjaFunction function => function.Call(arguments),
+            JinjaLoop loop => loop.Recurse(arguments.Need(0, "iterable")),
+            JinjaUndefined undefined => throw undefined.Error(),
+            _ => throw JinjaException.Type($"'{JinjaOperators.TypeName(target)}' object is not callable"),
+        };
+    }
 
     private (IReadOnlyList<object?> Positional, JinjaDict Keywords) Arguments(JinjaCallArguments arguments, Scope scope)
     {
@@ -386,7 +397,7 @@ internal sealed class JinjaEvaluator
         foreach (var (name, value) in arguments.Keywords)
             keywords[name] = Evaluate(value, scope);
         if (arguments.Star is not null)
-            positional.AddRange(JinjaOperators.Items(Evaluate(arguments.Star, scope), _budget));
+            positional.AddRange(JinjaOperators.Items(Evaluate(arguments.Star, scope), Budget));
         if (arguments.DoubleStar is not null)
         {
             if (Evaluate(arguments.DoubleStar, scope) is not JinjaDict more)

@@ -159,6 +159,7 @@ internal static partial class JinjaFilters
         foreach (object? item in JinjaOperators.Items(value, budget))
         {
             object? key = WithoutCase(get(item), isCaseSensitive);
+            budget.Touch(key);
             if (seen.TryGet(key, out _))
                 continue;
             seen[key] = null;

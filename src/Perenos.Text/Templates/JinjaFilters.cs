@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using System.Text;
 using System.Text.RegularExpressions;
 
 namespace Perenos.Text.Templates;
@@ -17,7 +18,8 @@ internal static partial class JinjaFilters
     {
         if (!All.TryGetValue(name, out var filter))
             throw new JinjaException("TemplateRuntimeError", $"No filter named '{name}'.");
-        budget.Spend((value as string)?.Length ?? 0);
+        budget.Touch(value);
+        budget.Touch(arguments);
         object? result = filter(value, arguments, budget);
         arguments.CheckAllTaken(name);
         return result;
@@ -64,7 +66,7 @@ internal static partial class JinjaFilters
             ["safe"] = (value, _, budget) => JinjaOperators.Print(value, budget),
             ["sort"] = Sort,
             ["string"] = (value, _, budget) => JinjaOperators.Print(value, budget),
-            ["striptags"] = (value, _, budget) => string.Join(' ', Tags().Replace(JinjaOperators.Print(value, budget), "").Split(PythonText.Blanks, StringSplitOptions.RemoveEmptyEntries)),
+            ["striptags"] = (value, _, budget) => string.Join(' ', WithoutTags(JinjaOperators.Print(value, budget)).Split(PythonText.Blanks, StringSplitOptions.RemoveEmptyEntries)),
             ["sum"] = Sum,
             ["title"] = (value, _, budget) => string.Concat(WordStarts().Split(JinjaOperators.Print(value, budget)).Where(part => part.Length > 0).Select(PythonText.Capitalize)),
             ["tojson"] = JinjaJson.Write,
@@ -92,6 +94,30 @@ internal static partial class JinjaFilters
 
     private static string Escape(string text) => text.Replace("&", "&amp;", StringComparison.Ordinal).Replace(">", "&gt;", StringComparison.Ordinal)
         .Replace("<", "&lt;", StringComparison.Ordinal).Replace("'", "&#39;", StringComparison.Ordinal).Replace("\"", "&#34;", StringComparison.Ordinal);
+
+    // (<!--.*?-->|<[^>]*>) taken away; a search that fails once would fail behind it too.
+    private static string WithoutTags(string text)
+    {
+        var kept = new StringBuilder(text.Length);
+        bool hasCommentEnd = true, hasTagEnd = true;
+        for (int at = 0; at < text.Length;)
+        {
+            int open = hasCommentEnd || hasTagEnd ? text.IndexOf('<', at) : -1;
+            kept.Append(text, at, (open < 0 ? text.Length : open) - at);
+            if (open < 0)
+                break;
+            int end = -1;
+            if (hasCommentEnd && string.CompareOrdinal(text, open, "<!--", 0, 4) == 0 && text.IndexOf("-->", open + 4, StringComparison.Ordinal) is var comment)
+                (hasCommentEnd, end) = (comment >= 0, comment < 0 ? -1 : comment + 3);
+            if (end < 0 && hasTagEnd && text.IndexOf('>', open) is var close)
+                (hasTagEnd, end) = (close >= 0, close + 1);
+            if (end <= open)
+                kept.Append('<');
+            at = Math.Max(end, open + 1);
+        }
+
+        return kept.ToString();
+    }
 
     private static JinjaList Batch(IReadOnlyList<object?> items, JinjaArguments arguments)
     {
@@ -229,9 +255,6 @@ internal static partial class JinjaFilters
 
         return double.Parse(PythonText.Fixed(number, precision), NumberStyles.Float, CultureInfo.InvariantCulture);
     }
-
-    [GeneratedRegex("(<!--.*?-->|<[^>]*>)", RegexOptions.Singleline)]
-    private static partial Regex Tags();
 
     [GeneratedRegex(@"([-\s({\[<]+)")]
     private static partial Regex WordStarts();

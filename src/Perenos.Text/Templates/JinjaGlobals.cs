@@ -10,23 +10,23 @@ internal static class JinjaGlobals
     // As in Jinja's sandbox.
     private const int LongestRange = 100_000;
 
-    public static void AddTo(Dictionary<string, object?> variables, TimeProvider clock)
+    public static void AddTo(Dictionary<string, object?> variables, TimeProvider clock, JinjaBudget budget)
     {
         JinjaFunction[] functions =
         [
-            new("range", Range),
-            new("dict", Dict),
-            new("namespace", arguments => Namespace(arguments)),
+            new("range", arguments => Range(arguments, budget)),
+            new("dict", arguments => Dict(arguments, budget)),
+            new("namespace", arguments => Namespace(arguments, budget)),
             new("joiner", arguments => Joiner(arguments.Take(0, "sep", ", "))),
             new("cycler", arguments => Cycler(arguments.All())),
-            new("raise_exception", arguments => throw new JinjaException(JinjaException.RaisedByTemplate, JinjaOperators.Print(arguments.Need(0, "message"), new JinjaBudget()))),
+            new("raise_exception", arguments => throw new JinjaException(JinjaException.RaisedByTemplate, JinjaOperators.Print(arguments.Need(0, "message"), budget))),
             new("strftime_now", arguments => Format(clock.GetLocalNow(), arguments.Text(0, "format"))),
         ];
         foreach (var function in functions)
             variables[function.Name] = function;
     }
 
-    private static JinjaList Range(JinjaArguments arguments)
+    private static JinjaList Range(JinjaArguments arguments, JinjaBudget budget)
     {
         int[] given = [.. arguments.All().Select(JinjaOperators.ToIndex)];
         var (start, stop, step) = given switch
@@ -41,10 +41,11 @@ internal static class JinjaGlobals
         long count = Math.Max(0, ((long)stop - start + step - Math.Sign(step)) / step);
         if (count > LongestRange)
             throw new JinjaException("OverflowError", $"Range too big. The sandbox blocks ranges larger than MAX_RANGE ({LongestRange}).");
+        budget.Spend(8 * count); // a number each
         return new JinjaList([.. Enumerable.Range(0, (int)count).Select(i => (object)new BigInteger(start + ((long)i * step)))], JinjaListKind.Range);
     }
 
-    private static JinjaDict Dict(JinjaArguments arguments)
+    private static JinjaDict Dict(JinjaArguments arguments, JinjaBudget budget)
     {
         var dict = new JinjaDict();
         switch (arguments.All())
@@ -56,9 +57,9 @@ internal static class JinjaGlobals
                     dict[key] = value;
                 break;
             case [var pairs]:
-                foreach (object? pair in JinjaOperators.Items(pairs, new JinjaBudget()))
+                foreach (object? pair in JinjaOperators.Items(pairs, budget))
                 {
-                    var items = JinjaOperators.Items(pair, new JinjaBudget());
+                    var items = JinjaOperators.Items(pair, budget);
                     dict[items.Count == 2 ? items[0] : throw JinjaException.Value("dictionary update sequence needs pairs")] = items[1];
                 }
 
@@ -72,10 +73,10 @@ internal static class JinjaGlobals
         return dict;
     }
 
-    private static JinjaNamespace Namespace(JinjaArguments arguments)
+    private static JinjaNamespace Namespace(JinjaArguments arguments, JinjaBudget budget)
     {
         var space = new JinjaNamespace();
-        foreach (var (key, value) in Dict(arguments))
+        foreach (var (key, value) in Dict(arguments, budget))
             space.Attributes[key] = value;
         return space;
     }

@@ -50,6 +50,9 @@ internal sealed partial class JinjaLexer
 {
     private static readonly string[] Operators = ["//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"];
 
+    // Longer than any number that arithmetic may make.
+    private const int LongestInteger = 4000;
+
     private readonly string _source;
     private readonly List<JinjaToken> _tokens = [];
     private int _at;
@@ -210,6 +213,8 @@ internal sealed partial class JinjaLexer
             bool isFloat = number.Success && CharAt(_at - 1) != '.';
             if (!isFloat)
                 number = Integer().Match(_source, _at);
+            if (!isFloat && number.Length > LongestInteger)
+                throw JinjaException.Syntax("the number is too long", start);
             _at += number.Length;
             Add(isFloat ? JinjaTokenKind.Float : JinjaTokenKind.Integer, number.Value.Replace("_", "", StringComparison.Ordinal), start);
         }

@@ -44,14 +44,15 @@ internal static class JinjaMethods
     /// <summary>value[key]: an item first, then a method or attribute.</summary>
     public static object? Item(object? value, object? key, JinjaBudget budget)
     {
+        budget.Touch(key);
         switch (value)
         {
             case JinjaUndefined undefined:
                 throw undefined.Error();
             case JinjaDict dict when dict.TryGet(key, out object? found):
-                budget.Spend((key as string)?.Length ?? 0);
                 return found;
             case string or JinjaList { Kind: JinjaListKind.List or JinjaListKind.Tuple or JinjaListKind.Group or JinjaListKind.Range } when key is BigInteger or bool:
+                budget.Spend((value as string)?.Length ?? 0);
                 int count = (int)JinjaOperators.Length(value);
                 int index = JinjaOperators.ToIndex(key);
                 index += index < 0 ? count : 0;
@@ -68,10 +69,10 @@ internal static class JinjaMethods
         member = value switch
         {
             _ when isUnsafe => JinjaUndefined.Unsafe(name, value),
-            string text when PythonStringMethods.TryGet(name, out var method) => Counted(name, text, method, budget),
-            JinjaDict dict when OfDict.TryGetValue(name, out var method) => new JinjaFunction(name, arguments => method(dict, arguments, budget)),
+            string text when PythonStringMethods.TryGet(name, out var method) => Counted(name, text, (owner, arguments, counted) => method(owner, arguments, counted), budget),
+            JinjaDict dict when OfDict.TryGetValue(name, out var method) => Counted(name, dict, method, budget),
             JinjaList { Kind: JinjaListKind.Group } pair when name is "grouper" or "list" => pair.Take()[name == "grouper" ? 0 : 1],
-            JinjaList { Kind: JinjaListKind.List or JinjaListKind.Tuple or JinjaListKind.Range } list when OfList.TryGetValue(name, out var method) => new JinjaFunction(name, arguments => method(list, arguments, budget)),
+            JinjaList { Kind: JinjaListKind.List or JinjaListKind.Tuple or JinjaListKind.Range } list when OfList.TryGetValue(name, out var method) => Counted(name, list, method, budget),
             JinjaNamespace space when space.Attributes.TryGet(name, out object? found) => found,
             JinjaFunction function when function.Attributes.TryGet(name, out object? found) => found,
             JinjaLoop loop => loop.Attribute(name, budget),
@@ -83,10 +84,10 @@ internal static class JinjaMethods
 
     private static readonly object Nothing = new();
 
-    private static JinjaFunction Counted(string name, string text, PythonStringMethod method, JinjaBudget budget) => new(name, arguments =>
+    private static JinjaFunction Counted<T>(string name, T owner, Method<T> method, JinjaBudget budget) => new(name, arguments =>
     {
-        budget.Spend(text.Length);
-        return method(text, arguments, budget);
+        budget.Touch(owner);
+        return method(owner, arguments, budget);
     });
 
     private static object? Second(JinjaArguments arguments, object? value)

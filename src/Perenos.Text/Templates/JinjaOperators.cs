@@ -185,7 +185,11 @@ internal static class JinjaOperators
         if (IsNumber(left) && IsNumber(right))
             return CompareMixed(left!, right!);
         if (left is string a && right is string b)
+        {
+            budget.Spend(Math.Min(a.Length, b.Length));
             return PythonText.Compare(a, b);
+        }
+
         if (left is JinjaList first && right is JinjaList second && first.IsTuple == second.IsTuple)
         {
             budget.Enter();

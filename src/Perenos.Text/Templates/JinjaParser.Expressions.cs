@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Perenos.Text.Templates;
 
 /// <summary>Expressions, from the loosest binding to the tightest.</summary>
@@ -169,10 +171,10 @@ internal sealed partial class JinjaParser
                     _ => new NameExpression(token.Value, token.At),
                 };
             case JinjaTokenKind.String:
-                string text = token.Value;
+                var text = new StringBuilder(token.Value);
                 while (Current.Kind == JinjaTokenKind.String)
-                    text += _tokens[_index++].Value;
-                return new ConstantExpression(text, token.At);
+                    text.Append(_tokens[_index++].Value);
+                return new ConstantExpression(text.ToString(), token.At);
             case JinjaTokenKind.Integer:
                 return new ConstantExpression(JinjaLexer.ParseInteger(token.Value), token.At);
             case JinjaTokenKind.Float:

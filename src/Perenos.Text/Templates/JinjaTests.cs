@@ -15,6 +15,8 @@ internal static class JinjaTests
     {
         if (!All.TryGetValue(name, out var test))
             throw new JinjaException("TemplateRuntimeError", $"No test named '{name}'.");
+        budget.Touch(value);
+        budget.Touch(arguments);
         bool result = test(value, arguments, budget);
         arguments.CheckAllTaken(name);
         return result;

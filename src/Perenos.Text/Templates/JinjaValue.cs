@@ -280,6 +280,24 @@ internal sealed class JinjaBudget
             throw JinjaException.Limit("the template runs too long");
     }
 
+    /// <summary>Counts a value that is looked through or copied as a whole.</summary>
+    public void Touch(object? value) => Spend(value switch
+    {
+        string text => text.Length,
+        JinjaList { Kind: not JinjaListKind.Generator } list => list.Take().Count,
+        JinjaDict dict => dict.Count,
+        _ => 0,
+    });
+
+    /// <summary>Counts all arguments of a call.</summary>
+    public void Touch(JinjaArguments arguments)
+    {
+        foreach (object? value in arguments.Positional)
+            Touch(value);
+        foreach (object? value in arguments.Keywords.Values)
+            Touch(value);
+    }
+
     /// <summary>Text that was made, counted.</summary>
     public string Made(string text)
     {

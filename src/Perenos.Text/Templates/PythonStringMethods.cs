@@ -12,6 +12,8 @@ internal static class PythonStringMethods
 {
     private static readonly SearchValues<char> LineEnds = SearchValues.Create("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
 
+    private static readonly SearchValues<char> BlankValues = SearchValues.Create(PythonText.Blanks);
+
     private static readonly Dictionary<string, PythonStringMethod> All = new(StringComparer.Ordinal)
     {
         ["capitalize"] = (text, _, _) => PythonText.Capitalize(text),
@@ -23,13 +25,13 @@ internal static class PythonStringMethods
         ["strip"] = (text, arguments, _) => Strip(text, arguments.Take(0, "chars"), true, true),
         ["lstrip"] = (text, arguments, _) => Strip(text, arguments.Take(0, "chars"), true, false),
         ["rstrip"] = (text, arguments, _) => Strip(text, arguments.Take(0, "chars"), false, true),
-        ["startswith"] = (text, arguments, _) => HasEnd(text, arguments, (whole, part) => whole.StartsWith(part, StringComparison.Ordinal)),
-        ["endswith"] = (text, arguments, _) => HasEnd(text, arguments, (whole, part) => whole.EndsWith(part, StringComparison.Ordinal)),
+        ["startswith"] = (text, arguments, budget) => HasEnd(text, arguments, (whole, part) => whole.StartsWith(part, StringComparison.Ordinal), budget),
+        ["endswith"] = (text, arguments, budget) => HasEnd(text, arguments, (whole, part) => whole.EndsWith(part, StringComparison.Ordinal), budget),
         ["removeprefix"] = (text, arguments, _) => arguments.Text(0, "prefix") is var prefix && text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text,
         ["removesuffix"] = (text, arguments, _) => arguments.Text(0, "suffix") is var suffix && suffix.Length > 0 && text.EndsWith(suffix, StringComparison.Ordinal) ? text[..^suffix.Length] : text,
-        ["split"] = (text, arguments, _) => Strings(Split(text, arguments.Take(0, "sep"), JinjaOperators.ToIndex(arguments.Take(1, "maxsplit", BigInteger.MinusOne)), fromRight: false)),
-        ["rsplit"] = (text, arguments, _) => Strings(Split(text, arguments.Take(0, "sep"), JinjaOperators.ToIndex(arguments.Take(1, "maxsplit", BigInteger.MinusOne)), fromRight: true)),
-        ["splitlines"] = (text, arguments, _) => Strings(Lines(text, JinjaOperators.IsTrue(arguments.Take(0, "keepends", false)))),
+        ["split"] = (text, arguments, budget) => Strings(Split(text, arguments.Take(0, "sep"), JinjaOperators.ToIndex(arguments.Take(1, "maxsplit", BigInteger.MinusOne)), fromRight: false), budget),
+        ["rsplit"] = (text, arguments, budget) => Strings(Split(text, arguments.Take(0, "sep"), JinjaOperators.ToIndex(arguments.Take(1, "maxsplit", BigInteger.MinusOne)), fromRight: true), budget),
+        ["splitlines"] = (text, arguments, budget) => Strings(Lines(text, JinjaOperators.IsTrue(arguments.Take(0, "keepends", false))), budget),
         ["partition"] = (text, arguments, _) => Partition(text, arguments.Text(0, "sep"), fromRight: false),
         ["rpartition"] = (text, arguments, _) => Partition(text, arguments.Text(0, "sep"), fromRight: true),
         ["replace"] = (text, arguments, budget) => Replace(text, arguments.Text(0, "old"), arguments.Text(1, "new"), JinjaOperators.ToIndex(arguments.Take(2, "count", BigInteger.MinusOne)), budget),
@@ -60,26 +62,30 @@ internal static class PythonStringMethods
 
     public static string Strip(string text, object? characters, bool atStart, bool atEnd)
     {
-        char[] set = characters switch
-        {
-            null => PythonText.Blanks,
-            string given => given.ToCharArray(),
-            _ => throw JinjaException.Type("strip arg must be None or str"),
-        };
-        if (set.Length == 0)
-            return text; // .NET takes an empty set for "all white space"
-        text = atStart ? text.TrimStart(set) : text;
-        return atEnd ? text.TrimEnd(set) : text;
+        if (characters is not null and not string)
+            throw JinjaException.Type("strip arg must be None or str");
+        var set = characters is string given ? SearchValues.Create(given) : BlankValues;
+        int start = atStart ? text.AsSpan().IndexOfAnyExcept(set) : 0;
+        return start < 0 ? "" : text[start..(atEnd ? text.AsSpan().LastIndexOfAnyExcept(set) + 1 : text.Length)];
     }
 
-    private static bool HasEnd(string text, JinjaArguments arguments, Func<string, string, bool> test)
+    private static bool HasEnd(string text, JinjaArguments arguments, Func<string, string, bool> test, JinjaBudget budget)
     {
         if (arguments.Need(0, "prefix") is JinjaList { IsTuple: true } tuple)
+        {
+            budget.Spend(8L * tuple.Take().Count);
             return tuple.Take().Any(part => test(text, part as string ?? throw JinjaException.Type("tuple must only contain str")));
+        }
+
         return test(text, arguments.Text(0, "prefix"));
     }
 
-    private static JinjaList Strings(IEnumerable<string> parts) => new([.. parts]);
+    private static JinjaList Strings(IEnumerable<string> parts, JinjaBudget budget)
+    {
+        string[] all = [.. parts];
+        budget.Spend(8L * all.Length); // a text each
+        return new JinjaList(all);
+    }
 
     private static IEnumerable<string> Split(string text, object? separator, int most, bool fromRight)
     {
@@ -96,48 +102,35 @@ internal static class PythonStringMethods
     {
         var parts = new List<string>();
         int end = text.Length;
-        while (parts.Count < most && end >= separator.Length)
+        while (parts.Count < most && end >= separator.Length && text.AsSpan(0, end).LastIndexOf(separator) is >= 0 and var at)
         {
-            int at = text.LastIndexOf(separator, end - 1, StringComparison.Ordinal);
-            if (at < 0)
-                break;
-            parts.Insert(0, text[(at + separator.Length)..end]);
+            parts.Add(text[(at + separator.Length)..end]);
             end = at;
         }
 
-        parts.Insert(0, text[..end]);
+        parts.Add(text[..end]);
+        parts.Reverse();
         return parts;
     }
 
     private static List<string> SplitAtBlanks(string text, int most, bool fromRight)
     {
         var parts = new List<string>();
+        var rest = text.AsSpan();
+        while (!(rest = fromRight ? rest[..(rest.LastIndexOfAnyExcept(BlankValues) + 1)] : From(rest, rest.IndexOfAnyExcept(BlankValues))).IsEmpty)
+        {
+            int at = parts.Count == most ? -1 : fromRight ? rest.LastIndexOfAny(BlankValues) : rest.IndexOfAny(BlankValues);
+            parts.Add((at < 0 ? rest : fromRight ? rest[(at + 1)..] : rest[..at]).ToString());
+            if (at < 0)
+                break;
+            rest = fromRight ? rest[..at] : rest[at..];
+        }
+
         if (fromRight)
-        {
-            string rest = text.TrimEnd(PythonText.Blanks);
-            while (rest.Length > 0 && (most < 0 || parts.Count < most))
-            {
-                int at = rest.LastIndexOfAny(PythonText.Blanks);
-                parts.Insert(0, rest[(at + 1)..]);
-                rest = at < 0 ? "" : rest[..at].TrimEnd(PythonText.Blanks);
-            }
-
-            if (rest.Length > 0)
-                parts.Insert(0, rest);
-            return parts;
-        }
-
-        string left = text.TrimStart(PythonText.Blanks);
-        while (left.Length > 0 && (most < 0 || parts.Count < most))
-        {
-            int at = left.IndexOfAny(PythonText.Blanks);
-            parts.Add(at < 0 ? left : left[..at]);
-            left = at < 0 ? "" : left[at..].TrimStart(PythonText.Blanks);
-        }
-
-        if (left.Length > 0)
-            parts.Add(left);
+            parts.Reverse();
         return parts;
+
+        static ReadOnlySpan<char> From(ReadOnlySpan<char> text, int start) => start < 0 ? [] : text[start..];
     }
 
     /// <summary>str.splitlines: more line ends than other places know.</summary>

@@ -24,7 +24,13 @@ internal sealed record AddedToken(int Id, string Content)
     /// <summary>The token as a tokenizer.json lists it.</summary>
     public object ToSection() => new
     {
-        id = Id, content = Content, single_word = SingleWord, lstrip = StripsLeft, rstrip = StripsRight, normalized = Normalized, special = Special,
+        id = Id,
+        content = Content,
+        single_word = SingleWord,
+        lstrip = StripsLeft,
+        rstrip = StripsRight,
+        normalized = Normalized,
+        special = Special,
     };
 }
 

@@ -47,6 +47,8 @@ internal sealed class GgufVocabularyBuilder(Tokenizer tokenizer, TokenizerParts 
         " leading", "trailing ", "   ", "\n\n\n", "a",
     ];
 
+    private static readonly string[] ByteLevelSections = ["pre_tokenizer", "normalizer"];
+
     /// <summary>e and a combining accent, not composed: what NFC changes.</summary>
     private const string Decomposed = "cafe\u0301 e\u0301cole";
 
@@ -75,7 +77,7 @@ internal sealed class GgufVocabularyBuilder(Tokenizer tokenizer, TokenizerParts 
             $"Known are {string.Join(", ", GgufTokenizer.KnownPatterns.Order(StringComparer.Ordinal))}, and SentencePiece vocabularies; keep the safetensors form of this model.");
     }
 
-    private bool IsByteLevel() => new[] { "pre_tokenizer", "normalizer" }
+    private bool IsByteLevel() => ByteLevelSections
         .Any(name => parts.Sections.TryGetValue(name, out var section) && section.ValueKind == JsonValueKind.Object && section.GetRawText().Contains("\"ByteLevel\"", StringComparison.Ordinal));
 
     private IEnumerable<GgufVocabulary> ByteLevelCandidates(string? preferredPre)
@@ -100,7 +102,8 @@ internal sealed class GgufVocabularyBuilder(Tokenizer tokenizer, TokenizerParts 
         var (tokens, types) = Entries(isByteLevel: false);
         var (begin, end) = Frame();
         float[] scores = Scores(tokens.Length);
-        return new[] { true, false }.Select(prefix => new GgufVocabulary("llama", "default", tokens, types, [], scores, begin, end, prefix, Losses()));
+        GgufVocabulary With(bool prefix) => new("llama", "default", tokens, types, [], scores, begin, end, prefix, Losses());
+        return [With(true), With(false)];
     }
 
     private (string[] Tokens, int[] Types) Entries(bool isByteLevel)

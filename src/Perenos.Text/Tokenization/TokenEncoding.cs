@@ -68,17 +68,17 @@ public sealed class TokenEncoding
 
     internal TokenEncoding With(
         int? typeId = null, int? sequence = null, (int, int)[]? offsets = null, IReadOnlyList<TokenEncoding>? overflowing = null) => new()
-    {
-        Ids = Ids,
-        Tokens = Tokens,
-        Offsets = offsets ?? Offsets,
-        TypeIds = typeId is null ? TypeIds : [.. Enumerable.Repeat(typeId.Value, Ids.Length)],
-        SpecialTokensMask = SpecialTokensMask,
-        AttentionMask = AttentionMask,
-        WordIds = WordIds,
-        SequenceIds = sequence is null ? SequenceIds : [.. Enumerable.Repeat(sequence, Ids.Length)],
-        Overflowing = overflowing ?? Overflowing,
-    };
+        {
+            Ids = Ids,
+            Tokens = Tokens,
+            Offsets = offsets ?? Offsets,
+            TypeIds = typeId is null ? TypeIds : [.. Enumerable.Repeat(typeId.Value, Ids.Length)],
+            SpecialTokensMask = SpecialTokensMask,
+            AttentionMask = AttentionMask,
+            WordIds = WordIds,
+            SequenceIds = sequence is null ? SequenceIds : [.. Enumerable.Repeat(sequence, Ids.Length)],
+            Overflowing = overflowing ?? Overflowing,
+        };
 
     /// <summary>The same change to this encoding and to what was cut off it.</summary>
     internal TokenEncoding WithEach(Func<TokenEncoding, TokenEncoding> change) =>

@@ -42,7 +42,10 @@ public sealed record TruncationSettings
 
     internal object ToSection() => new
     {
-        direction = Sides.Name(FromLeft), max_length = MaximumLength, strategy = Strategy.ToString(), stride = Stride,
+        direction = Sides.Name(FromLeft),
+        max_length = MaximumLength,
+        strategy = Strategy.ToString(),
+        stride = Stride,
     };
 
     /// <summary>

@@ -1,7 +1,6 @@
 using Perenos.Checkpoints;
 using Perenos.Layers;
 using Perenos.Runs;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

@@ -1,6 +1,5 @@
 using Perenos.Layers;
 using Perenos.Runs;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

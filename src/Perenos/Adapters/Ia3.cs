@@ -12,6 +12,10 @@ namespace Perenos.Adapters;
 /// </summary>
 public static class Ia3
 {
+    // The keys, the values and the second layer of the feed-forward part, as in the paper, under the names of the families.
+    private static readonly string[] UsualOutputs = ["k_proj", "v_proj", "attn.c_attn", "query_key_value", "qkv_proj"];
+    private static readonly string[] UsualInputs = ["down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2", "w2"];
+
     internal const string Method = "IA3";
 
     /// <summary>Fresh scales, attached.</summary>
@@ -62,12 +66,11 @@ public static class Ia3
         ? PeftNames.MatchesWhole(path, config.Text("feedforward_modules")!)
         : config.Texts("feedforward_modules").Any(entry => path.EndsWith(entry, StringComparison.Ordinal));
 
-    // The keys, the values and the second layer of the feed-forward part, as in the paper, under the names of the families.
     private static (IReadOnlyList<string> Outputs, IReadOnlyList<string> Inputs) Usual(ModelParts parts)
     {
         bool Has(string end) => parts.Projections.Any(projection => PeftNames.IsOrEndsIn(projection.Path, end));
-        string[] outputs = [.. new[] { "k_proj", "v_proj", "attn.c_attn", "query_key_value", "qkv_proj" }.Where(Has)];
-        string[] inputs = [.. new[] { "down_proj", "mlp.c_proj", "dense_4h_to_h", "fc_out", "fc2", "w2" }.Where(Has)];
+        string[] outputs = [.. UsualOutputs.Where(Has)];
+        string[] inputs = [.. UsualInputs.Where(Has)];
         return outputs.Length > 0 && inputs.Length > 0
             ? (outputs, inputs)
             : throw new PerenosException("(IA)³ has no usual layers for this family.", $"Set method.output_targets and method.input_targets; the model has {PeftNames.Ends(parts)}.");

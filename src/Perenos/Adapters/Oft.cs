@@ -1,6 +1,5 @@
 using TorchSharp;
 using Perenos.Layers;
-using Perenos.Runs;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

@@ -1,7 +1,5 @@
-using System.Text.Json.Nodes;
 using Perenos.Layers;
 using Perenos.Runs.Config;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

@@ -17,9 +17,6 @@ public static class PeftFolder
     private const string ConfigName = "adapter_config.json";
     private const string WeightsName = "adapter_model.safetensors";
 
-    // A configuration takes a few kilobytes; one with a list of all layers of a large model some hundred.
-    private const long MostConfigBytes = 16 << 20;
-
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>Attaches the adapter of <paramref name="folder"/> to the model with these parts.</summary>
@@ -55,17 +52,6 @@ public static class PeftFolder
         string path = Path.Combine(folder, ConfigName);
         if (!File.Exists(path))
             throw new PerenosException($"{folder} holds no {ConfigName}.", "Give the folder that training wrote: runs/NAME/adapter.");
-        if (new FileInfo(path).Length > MostConfigBytes)
-            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; copy the adapter's folder again.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) is JsonObject json
-                ? new PeftConfig(json, path)
-                : throw new JsonException("not an object");
-        }
-        catch (Exception problem) when (problem is JsonException or ArgumentException)
-        {
-            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Copy the adapter's folder again.", problem);
-        }
+        return new PeftConfig(JsonFile.ReadObject(path, "Copy the adapter's folder again."), path);
     }
 }

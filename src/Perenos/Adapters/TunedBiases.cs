@@ -1,8 +1,6 @@
-using System.Text.Json.Nodes;
 using Perenos.Layers;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using static TorchSharp.torch;
 
 namespace Perenos.Adapters;
 

@@ -6,6 +6,8 @@ namespace Perenos.Checkpoints;
 /// <summary>Writes the metadata of a GGUF model as the <c>config.json</c> of its Hugging Face twin (spelling of transformers 4, which 5 reads too).</summary>
 public static class GgufConfig
 {
+    private static readonly string[] Ends = ["eos", "eot", "eom"];
+
     /// <summary>The configuration of a model file of any architecture that can be read.</summary>
     /// <exception cref="PerenosException">A size is missing, the architecture is unknown, or it has a variant that the twin cannot express.</exception>
     public static JsonObject ToHuggingFace(GgufFile file)
@@ -33,7 +35,7 @@ public static class GgufConfig
         }
 
         // The end of a text, of a turn, and of a message that asks for a tool: each ends what a model says.
-        long[] ends = [.. new[] { "eos", "eot", "eom" }.Select(end => file.Integer($"tokenizer.ggml.{end}_token_id")).OfType<long>().Distinct()];
+        long[] ends = [.. Ends.Select(end => file.Integer($"tokenizer.ggml.{end}_token_id")).OfType<long>().Distinct()];
         if (ends.Length > 0)
             config["eos_token_id"] = ends.Length == 1 ? ends[0] : new JsonArray([.. ends.Select(id => (JsonNode)id)]);
 
@@ -82,7 +84,7 @@ public static class GgufConfig
         config["attn_logit_softcapping"] = file.Number("gemma2.attn_logit_softcapping") ?? 50.0;
         config["final_logit_softcapping"] = file.Number("gemma2.final_logit_softcapping") ?? 30.0;
         config["sliding_window"] = file.Integer("gemma2.attention.sliding_window") ?? 4096;
-        config["layer_types"] = LayerTypes(layers, period: 2);
+        config["layer_types"] = LayerTypes(file, layers, period: 2);
         return config;
     }
 
@@ -98,7 +100,7 @@ public static class GgufConfig
         config["final_logit_softcapping"] = file.Number("gemma3.final_logit_softcapping");
         config["sliding_window"] = file.Integer("gemma3.attention.sliding_window")
             ?? throw Refusal.Malformed(file.Location, "it lacks gemma3.attention.sliding_window");
-        config["layer_types"] = LayerTypes(layers, period: 6);
+        config["layer_types"] = LayerTypes(file, layers, period: 6);
         return config;
     }
 
@@ -128,13 +130,14 @@ public static class GgufConfig
     /// Scores are divided by the root of this number. GGUF does not hold it: llama.cpp takes the size of a head, but in the largest
     /// model of each generation, which it knows by its layers, width / heads.
     /// </summary>
-    internal static long ScoreDivisor(JsonObject config, bool isLargest) => isLargest
+    private static long ScoreDivisor(JsonObject config, bool isLargest) => isLargest
         ? config["hidden_size"]!.GetValue<long>() / config["num_attention_heads"]!.GetValue<long>()
         : config["head_dim"]!.GetValue<long>();
 
     /// <summary>Windows in all layers but the last of each period.</summary>
-    internal static JsonArray LayerTypes(long layers, int period) =>
-        new([.. Enumerable.Range(1, (int)Math.Min(layers, ushort.MaxValue)).Select(layer => (JsonNode)(layer % period == 0 ? "full_attention" : "sliding_attention"))]);
+    private static JsonArray LayerTypes(GgufFile file, long layers, int period) => layers <= file.Tensors.Count
+        ? new([.. Enumerable.Range(1, (int)layers).Select(layer => (JsonNode)(layer % period == 0 ? "full_attention" : "sliding_attention"))])
+        : throw Refusal.Malformed(file.Location, $"it claims {layers:N0} layers but holds {file.Tensors.Count:N0} tensors");
 
     private static JsonObject Gpt2(GgufFile file)
     {

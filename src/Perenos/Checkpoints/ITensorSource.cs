@@ -28,7 +28,8 @@ public interface ITensorSource : IDisposable
 
     /// <summary>
     /// A new CPU tensor that the caller owns: outside any dispose scope, without gradient, converted to
-    /// <paramref name="type"/> where one is asked for.
+    /// <paramref name="type"/> where one is asked for. Its memory may be the file's, until it is written to: a file in use may be
+    /// replaced or deleted, but not written over.
     /// </summary>
     /// <exception cref="Runs.PerenosException">There is no tensor of that name.</exception>
     Tensor Read(string name, torch.ScalarType? type = null);

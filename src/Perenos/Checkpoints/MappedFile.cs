@@ -1,13 +1,18 @@
 using System.IO.MemoryMappedFiles;
+using static TorchSharp.torch;
 
 namespace Perenos.Checkpoints;
 
 /// <summary>A file mapped into memory for reading: its pages are loaded when touched, and a read needs no buffer of its own.</summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
+    private const long LeastSharedBytes = 64 << 10;
+
     private readonly MemoryMappedFile _mapping;
     private readonly MemoryMappedViewAccessor _view;
     private byte* _start;
+    private MemoryMappedViewAccessor? _private;
+    private bool _isShared = !OperatingSystem.IsWindows(); // there a mapped file can be neither replaced nor deleted
 
     private MappedFile(string path, MemoryMappedFile mapping, MemoryMappedViewAccessor view, long length)
     {
@@ -55,11 +60,48 @@ internal sealed unsafe class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 
+    /// <summary>
+    /// A tensor whose memory is the file's own pages, or null where that cannot be: it is small, its elements would not be aligned, or
+    /// the system refuses. Pages are copied when they are written to; the file and <see cref="Slice"/> keep what they have. Two tensors
+    /// of one place share their memory.
+    /// </summary>
+    public Tensor? Share(long offset, ReadOnlySpan<long> shape, SafetensorsType type)
+    {
+        long bytes = ShapeSize.Elements(shape)!.Value * type.Bytes;
+        if (type.Torch is not { } torchType || bytes < LeastSharedBytes || offset % type.Bytes != 0 || !_isShared)
+            return null;
+        ObjectDisposedException.ThrowIf(_start == null, this);
+        if (offset < 0 || offset > Length - bytes)
+            throw new ArgumentOutOfRangeException(nameof(offset));
+        try
+        {
+            _private ??= _mapping.CreateViewAccessor(0, 0, MemoryMappedFileAccess.CopyOnWrite);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _isShared = false; // the system counts such a mapping as memory, and there is not enough
+            return null;
+        }
+
+        var handle = _private.SafeMemoryMappedViewHandle;
+        byte* start = null;
+        handle.AcquirePointer(ref start);
+        try
+        {
+            return MappedTensor.Create(handle, start + offset, shape, torchType);
+        }
+        finally
+        {
+            handle.ReleasePointer();
+        }
+    }
+
     public void Dispose()
     {
         if (_start == null)
             return;
         _start = null;
+        _private?.Dispose();
         _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view.Dispose();
         _mapping.Dispose();

@@ -8,6 +8,7 @@ public sealed class SafetensorsFile : ITensorSource
 {
     private readonly MappedFile _file;
     private readonly SafetensorsHeader _header;
+    private readonly HashSet<string> _shared = new(StringComparer.Ordinal);
 
     private SafetensorsFile(MappedFile file, SafetensorsHeader header) => (_file, _header) = (file, header);
 
@@ -39,6 +40,7 @@ public sealed class SafetensorsFile : ITensorSource
 
     /// <inheritdoc/>
     /// <remarks>
+    /// A large tensor that needs no conversion is the file's own pages, copied only where they are written to: see <see cref="ITensorSource.Read"/>.
     /// 8-bit floats are read as float32, unsigned integers of 16 to 64 bits as int64: torch has no such types here, and these hold
     /// every value.
     /// </remarks>
@@ -47,6 +49,13 @@ public sealed class SafetensorsFile : ITensorSource
         if (!Tensors.TryGetValue(name, out var info))
             throw Refusal.NoSuchTensor(this, name);
         var onDisk = SafetensorsType.Find(info.DType)!;
+        // Once: a second tensor over the same memory would change with the first.
+        if ((type ?? onDisk.Torch) == onDisk.Torch && !_shared.Contains(name) && _file.Share(info.Offset, info.Shape, onDisk) is { } shared)
+        {
+            _shared.Add(name);
+            return shared;
+        }
+
         try
         {
             return StoredElements.Read(info.Shape, onDisk, type, (first, target) => _file.Slice(info.Offset + first * onDisk.Bytes, target.Length).CopyTo(target));

@@ -64,7 +64,7 @@ public sealed class ShardedCheckpoint : ITensorSource
     {
         try
         {
-            long length = new FileInfo(path).Length;
+            long length = FileLength.Of(path);
             if (length > MaximumIndexBytes)
                 throw Refusal.Malformed(path, $"{length:N0} bytes are too many for an index");
             using var json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });

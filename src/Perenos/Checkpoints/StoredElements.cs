@@ -19,7 +19,7 @@ internal static class StoredElements
         try
         {
             if (result.dtype == onDisk.Torch)
-                TensorBytes.ForEachPiece(result, (piece, first) => copy(first, piece));
+                TensorBytes.ForEachPart(result, (part, first) => copy(first, part));
             else
                 ReadConverted(result, onDisk, copy);
             return result;

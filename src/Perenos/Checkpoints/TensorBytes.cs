@@ -8,6 +8,9 @@ internal static class TensorBytes
 {
     public const long PieceBytes = 64 << 20;
 
+    // Small enough for a core's own cache, so that what is copied and then looked at is still there.
+    private const long PartBytes = 256 << 10;
+
     /// <summary>Sees one piece; <paramref name="firstElement"/> counts from the start of the tensor.</summary>
     public delegate void Visitor(Span<byte> piece, long firstElement);
 
@@ -29,6 +32,33 @@ internal static class TensorBytes
         {
             using var piece = flat.narrow(0, first, Math.Min(step, total - first));
             visit(piece.bytes, first);
+        }
+    }
+
+    /// <summary>Visits the tensor's bytes in small pieces on all cores, in any order.</summary>
+    public static unsafe void ForEachPart(Tensor tensor, Visitor visit)
+    {
+        long bytes = tensor.numel() * tensor.ElementSize;
+        if (bytes == 0)
+            return;
+        byte* start;
+        using (NewDisposeScope())
+        {
+            fixed (byte* first = tensor.view(-1).narrow(0, 0, 1).bytes)
+                start = first; // memory of torch, which does not move
+        }
+
+        long parts = (bytes + PartBytes - 1) / PartBytes;
+        if (parts == 1)
+            Visit(0);
+        else
+            Parallel.For(0, parts, Visit);
+        GC.KeepAlive(tensor);
+
+        void Visit(long part)
+        {
+            long at = part * PartBytes;
+            visit(new Span<byte>(start + at, (int)Math.Min(PartBytes, bytes - at)), at / tensor.ElementSize);
         }
     }
 }

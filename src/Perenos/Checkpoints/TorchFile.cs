@@ -11,10 +11,12 @@ public sealed class TorchFile : ITensorSource
 {
     private readonly MappedFile _file;
     private readonly IReadOnlyDictionary<string, TorchView> _views;
+    private readonly HashSet<TorchStorage> _taken; // those that no tensor may have for itself
 
     private TorchFile(MappedFile file, IReadOnlyDictionary<string, TorchView> views)
     {
         (_file, _views) = (file, views);
+        _taken = [.. views.Values.GroupBy(view => view.Storage).Where(group => group.Count() > 1).Select(group => group.Key)];
         Tensors = views.ToDictionary(pair => pair.Key, pair => Describe(pair.Key, pair.Value), StringComparer.Ordinal);
     }
 
@@ -52,6 +54,13 @@ public sealed class TorchFile : ITensorSource
             throw Refusal.NoSuchTensor(this, name);
         long start = Tensors[name].Offset;
         int bytes = view.Element.Bytes;
+        if ((type ?? view.Element.Torch) == view.Element.Torch && view.IsContiguous && !_taken.Contains(view.Storage)
+            && _file.Share(start, view.Shape, view.Element) is { } shared)
+        {
+            _taken.Add(view.Storage);
+            return shared;
+        }
+
         try
         {
             return StoredElements.Read(view.Shape, view.Element, type, view.IsContiguous

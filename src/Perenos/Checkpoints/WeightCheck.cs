@@ -18,23 +18,30 @@ public static class WeightCheck
         using var scope = NewDisposeScope();
         var memory = tensor.detach().cpu().contiguous();
         var type = memory.dtype;
-        TensorBytes.ForEachPiece(memory, (piece, first) =>
+        long found = long.MaxValue;
+        var gate = new Lock();
+        TensorBytes.ForEachPart(memory, (part, first) =>
         {
             int at = type switch
             {
-                torch.ScalarType.Float32 => FirstNotFinite(MemoryMarshal.Cast<byte, uint>(piece), 0x7F80_0000u),
-                torch.ScalarType.Float64 => FirstNotFinite(MemoryMarshal.Cast<byte, ulong>(piece), 0x7FF0_0000_0000_0000ul),
-                torch.ScalarType.BFloat16 => FirstNotFinite(MemoryMarshal.Cast<byte, ushort>(piece), (ushort)0x7F80),
-                torch.ScalarType.Float16 => FirstNotFinite(MemoryMarshal.Cast<byte, ushort>(piece), (ushort)0x7C00),
+                torch.ScalarType.Float32 => FirstNotFinite(MemoryMarshal.Cast<byte, uint>(part), 0x7F80_0000u),
+                torch.ScalarType.Float64 => FirstNotFinite(MemoryMarshal.Cast<byte, ulong>(part), 0x7FF0_0000_0000_0000ul),
+                torch.ScalarType.BFloat16 => FirstNotFinite(MemoryMarshal.Cast<byte, ushort>(part), (ushort)0x7F80),
+                torch.ScalarType.Float16 => FirstNotFinite(MemoryMarshal.Cast<byte, ushort>(part), (ushort)0x7C00),
                 _ => throw new NotSupportedException($"no check for {type}"),
             };
             if (at >= 0)
             {
-                throw new PerenosException(
-                    $"the weights {Refusal.Quote(name)} hold NaN or infinity (element {first + at:N0} of {tensor.numel():N0}).",
-                    "the training run that made this checkpoint diverged, or the file is damaged: take an earlier one.");
+                lock (gate)
+                    found = Math.Min(found, first + at);
             }
         });
+        if (found < long.MaxValue)
+        {
+            throw new PerenosException(
+                $"the weights {Refusal.Quote(name)} hold NaN or infinity (element {found:N0} of {tensor.numel():N0}).",
+                "the training run that made this checkpoint diverged, or the file is damaged: take an earlier one.");
+        }
     }
 
     /// <summary>Not finite = every bit of the exponent is set.</summary>

@@ -16,7 +16,7 @@ internal static partial class NeededFiles
     private static readonly string[] OfModels =
     [
         "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+        "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "dict.txt", "bpecodes",
         "chat_template.jinja", "chat_template.json", "README.md",
     ];
 

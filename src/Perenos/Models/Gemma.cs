@@ -14,7 +14,8 @@ internal sealed record GemmaConfig : ModelConfig
         reader.RefuseTrue("use_bidirectional_attention");
         Sizes = BlockSizes.Read(
             reader, absentKeys: 16, absentHeadSize: 256, activationKey: reader.Either("hidden_activation", "hidden_act"),
-            absentActivation: "gelu_pytorch_tanh") with { NormKind = Gemma.Norm };
+            absentActivation: "gelu_pytorch_tanh") with
+        { NormKind = Gemma.Norm };
         // The first files say "gelu" and mean the tanh form: https://github.com/huggingface/transformers/pull/29402.
         if (reader.Text("hidden_activation") is null && reader.Text("hidden_act") == "gelu")
             Sizes = Sizes with { Gated = Activation.Gated("gelu_pytorch_tanh", reader.Location) };

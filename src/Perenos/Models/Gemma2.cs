@@ -13,7 +13,8 @@ internal sealed record Gemma2Config : ModelConfig
     {
         reader.RefuseTrue("use_bidirectional_attention");
         Sizes = BlockSizes.Read(
-            reader, absentKeys: 4, absentHeadSize: 256, activationKey: "hidden_activation", absentActivation: "gelu_pytorch_tanh") with { NormKind = Gemma.Norm };
+            reader, absentKeys: 4, absentHeadSize: 256, activationKey: "hidden_activation", absentActivation: "gelu_pytorch_tanh") with
+        { NormKind = Gemma.Norm };
         Rotary = RotarySettings.Read(reader, Sizes.Heads.Size);
         HasAttentionBias = reader.Flag("attention_bias", absent: false);
         // Every second layer slides, the first one too.

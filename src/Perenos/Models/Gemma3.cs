@@ -13,7 +13,8 @@ internal sealed record Gemma3Config : ModelConfig
         reader.RefuseTrue("use_bidirectional_attention");
         reader.Refuse("attn_logit_softcapping", _ => false, "null");
         Sizes = BlockSizes.Read(
-            reader, absentKeys: 4, absentHeadSize: 256, activationKey: "hidden_activation", absentActivation: "gelu_pytorch_tanh") with { NormKind = Gemma.Norm };
+            reader, absentKeys: 4, absentHeadSize: 256, activationKey: "hidden_activation", absentActivation: "gelu_pytorch_tanh") with
+        { NormKind = Gemma.Norm };
         (Rotary, LocalRotary) = ReadRotary(reader, Sizes.Heads.Size);
         HasAttentionBias = reader.Flag("attention_bias", absent: false);
         long pattern = reader.Size(reader.Either("sliding_window_pattern", "_sliding_window_pattern"), absent: 6);

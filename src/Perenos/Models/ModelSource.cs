@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Runs;
@@ -9,9 +8,6 @@ namespace Perenos.Models;
 /// <summary>A model on disk with everything that belongs to it, opened and checked; no weights are read.</summary>
 public sealed class ModelSource : IDisposable
 {
-    // A configuration of a few kilobytes; templates and vocabularies of tokenizer_config.json make it larger.
-    private const long MostConfigBytes = 64 << 20;
-
     private ModelSource(string location, string folder, ITensorSource tensors) => (Location, Folder, Tensors) = (location, folder, tensors);
 
     /// <summary>Folder or file that was opened.</summary>
@@ -112,18 +108,7 @@ public sealed class ModelSource : IDisposable
     internal static JsonObject? ReadJson(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        if (!File.Exists(path))
-            return null;
-        if (new FileInfo(path).Length > MostConfigBytes)
-            throw new PerenosException($"{path} is larger than {MostConfigBytes >> 20} MB.", "A configuration is a few kilobytes; take it from the checkpoint again.");
-        try
-        {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new JsonException("not an object");
-        }
-        catch (Exception problem) when (problem is JsonException or ArgumentException)
-        {
-            throw new PerenosException($"{path} is not JSON: {problem.Message}", "Take it from the checkpoint again.", problem);
-        }
+        return File.Exists(path) ? JsonFile.ReadObject(path, "Take it from the checkpoint again.") : null;
     }
 
     /// <summary>The special tokens of a GGUF file, as a <c>tokenizer_config.json</c> names them.</summary>

@@ -37,11 +37,14 @@ public sealed class Pretrained : IDisposable
     public int? BeginToken => TokenNamed("bos_token");
 
     /// <summary>Opens a folder in Hugging Face's layout, a GGUF file (alone or with such files beside it), or <see cref="BaseName"/>.</summary>
+    /// <param name="location">The folder, the file or the name.</param>
+    /// <param name="type">Type in which the weights are held.</param>
+    /// <param name="progress">Told after each tensor; large models take their time.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
-    public static Pretrained Open(string location, ScalarType type)
+    public static Pretrained Open(string location, ScalarType type, IProgress<OpenProgress>? progress = null)
     {
         using var source = ModelSource.Open(Resolve(location));
-        var model = ModelCatalogue.Load(source.Config, source.ConfigLocation, source.Tensors, type);
+        var model = ModelCatalogue.Load(source.Config, source.ConfigLocation, progress is null ? source.Tensors : new WatchedTensors(source.Tensors, progress), type);
         RefuseMisfit(source.Location, model, source.Tokenizer);
         return new Pretrained(source.Location, model, source.Tokenizer, source.StopTokens, source.ChatTemplate, source.TokenizerConfig);
     }
@@ -94,7 +97,7 @@ public sealed class Pretrained : IDisposable
         }
 
         if (extension is not null)
-            config["vocab_size"] = extension.Rows;
+            config["vocab_size"] = JsonNode.Parse($"{extension.Rows}"); // a number as a file holds it
         ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
     });
 

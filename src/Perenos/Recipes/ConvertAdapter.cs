@@ -1,7 +1,6 @@
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
+using Perenos.Adapters;
 using Perenos.Checkpoints;
 using Perenos.Models;
 using Perenos.Runs;
@@ -15,15 +14,14 @@ namespace Perenos.Recipes;
 /// </summary>
 public static class ConvertAdapter
 {
-    private const string Prefix = "base_model.model.", DownSuffix = ".lora_A.weight", UpSuffix = ".lora_B.weight";
+    private const string Prefix = PeftNames.Prefix, DownSuffix = ".lora_A.weight", UpSuffix = ".lora_B.weight";
     private const string ConfigName = "adapter_config.json", WeightsName = "adapter_model.safetensors";
-    private static readonly TimeSpan RegexLimit = TimeSpan.FromSeconds(1);
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     // Settings that change what the adapter computes and that a GGUF adapter cannot say.
     private static readonly string[] WithoutForm =
     [
-        "use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication", "alora_invocation_tokens",
+        "use_dora", "bias", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication", "alora_invocation_tokens",
         "use_qalora", "use_bdlora", "arrow_config", "velora_config", "kasa_config", "monteclora_config", "megatron_config",
     ];
 
@@ -39,10 +37,11 @@ public static class ConvertAdapter
             throw new PerenosException($"an adapter is not written in \"{type}\".", "Use f32, f16, bf16 or q8_0.");
         var sizes = GgufHyperparameters.Of(source.Config, source.ConfigLocation);
         var config = ModelSource.ReadJson(folder, ConfigName) ?? throw new PerenosException($"{folder} holds no {ConfigName}.", "Give the folder of a PEFT adapter.");
-        RefuseWithoutForm(config, folder);
+        var peft = PeftConfig.Made(config, Path.Combine(folder, ConfigName));
+        RefuseWithoutForm(peft, folder);
         using var file = SafetensorsFile.Open(Path.Combine(folder, WeightsName));
-        var layers = Layers(source, config, file, sizes);
-        double alpha = Number(config, "lora_alpha", 8) * (IsOn(config["use_rslora"]) ? Math.Sqrt(Number(config, "r", 8)) : 1);
+        var layers = Layers(source, peft, file, sizes);
+        double alpha = (peft.Number("lora_alpha") ?? 8) * (peft.Flag("use_rslora") ? Math.Sqrt(peft.Size("r", 8)) : 1);
         if (alpha == 0)
             throw new PerenosException($"{folder}: lora_alpha is 0, which llama.cpp takes for 1.", "The adapter does nothing: leave it away.");
         string stored = type.ToUpperInvariant();
@@ -92,7 +91,7 @@ public static class ConvertAdapter
                 new SafetensorsEntry(Prefix + layer.Module + UpSuffix, ScalarType.Float32, file.Tensors[layer.Up].Shape, () => ReadUp(file, layer, sizes)),
             }));
             File.Move(Path.Combine(temporary, "model.safetensors"), Path.Combine(temporary, WeightsName));
-            AtomicFile.WriteText(Path.Combine(temporary, ConfigName), PeftConfig(source, shapes, alpha, layers).ToJsonString(Indented));
+            AtomicFile.WriteText(Path.Combine(temporary, ConfigName), ConfigOf(source, shapes, alpha, layers).ToJsonString(Indented));
         });
         var sums = new ReadBack();
         using var written = SafetensorsFile.Open(Path.Combine(folder, WeightsName));
@@ -114,19 +113,18 @@ public static class ConvertAdapter
 
     private sealed record Layer(string Module, string Gguf, GgufChange Change, long Rank, long Inputs, long Outputs, double Scale);
 
-    private static void RefuseWithoutForm(JsonObject config, string folder)
+    private static void RefuseWithoutForm(PeftConfig config, string folder)
     {
-        string kind = config["peft_type"]?.ToString() ?? "(missing)";
+        string kind = config.Method;
         if (kind is "PROMPT_TUNING" or "P_TUNING" or "PREFIX_TUNING")
             throw new PerenosException($"{folder}: {kind} has no form in GGUF, nor can it be merged.", "Use it with Perenos or PEFT.");
         string? without = kind != "LORA" ? $"peft_type {kind}"
-            : WithoutForm.FirstOrDefault(key => IsOn(config[key])) is { } key ? $"{key} = {config[key]!.ToJsonString()}"
-            : config["bias"]?.ToString() is not (null or "none") ? $"bias = {config["bias"]}" : null;
+            : WithoutForm.FirstOrDefault(config.Flag) is { } key ? $"{key} = {config.Json[key]!.ToJsonString()}" : null;
         if (without is not null)
             throw new PerenosException($"{folder}: {without} has no form in a GGUF adapter.", "Merge first: perenos merge --model BASE --adapter ADAPTER --output DIR; then convert the merged model.");
     }
 
-    private static List<Layer> Layers(ModelSource source, JsonObject config, SafetensorsFile file, GgufHyperparameters sizes)
+    private static List<Layer> Layers(ModelSource source, PeftConfig config, SafetensorsFile file, GgufHyperparameters sizes)
     {
         var shapes = BaseShapes(source);
         var layout = GgufLayout.Of(sizes.Architecture, source.Location);
@@ -142,8 +140,8 @@ public static class ConvertAdapter
                 throw new PerenosException($"{file.Location}: the update of {module} is not complete.", "Copy the adapter's folder again.");
             RefuseMisfit(file.Location, shapes, module, inputs, outputs);
             var (gguf, change) = layout.Place(module + ".weight")!.Value;
-            double alpha = Pattern(config, module) ?? Number(config, "lora_alpha", 8);
-            layers.Add(new Layer(module, gguf, change, rank, inputs, outputs, IsOn(config["use_rslora"]) ? alpha / Math.Sqrt(rank) : alpha / rank));
+            double alpha = config.AlphaOf(module);
+            layers.Add(new Layer(module, gguf, change, rank, inputs, outputs, config.Flag("use_rslora") ? alpha / Math.Sqrt(rank) : alpha / rank));
         }
 
         if (layers.Count == 0 || file.Tensors.Count != 2 * layers.Count)
@@ -230,7 +228,7 @@ public static class ConvertAdapter
         }
     }
 
-    private static JsonObject PeftConfig(ModelSource source, Dictionary<string, long[]> shapes, double alpha, IReadOnlyList<GgufLoraLayer> layers)
+    private static JsonObject ConfigOf(ModelSource source, Dictionary<string, long[]> shapes, double alpha, IReadOnlyList<GgufLoraLayer> layers)
     {
         int rank = layers.GroupBy(layer => layer.Rank).OrderByDescending(group => group.Count()).First().Key;
         var modules = layers.Select(layer => layer.Module).ToHashSet();
@@ -262,34 +260,4 @@ public static class ConvertAdapter
 
     private static Conversion Result(string path, long bytes, ReadBack sums, int layers) =>
         new(path, bytes, sums.Types.Sum(type => type.Parameters), sums.Types, [$"{layers} updates read back: names, shapes, values and factors"], []);
-
-    // The first pattern in file order that matches, as PEFT has it.
-    private static double? Pattern(JsonObject config, string module)
-    {
-        if (config["alpha_pattern"] is not JsonObject patterns)
-            return null;
-        try
-        {
-            return patterns.FirstOrDefault(pattern => Regex.IsMatch(module, $@"\A(.*\.)?({pattern.Key})\z", RegexOptions.CultureInvariant, RegexLimit)).Value?.GetValue<double>();
-        }
-        catch (Exception problem) when (problem is ArgumentException or RegexMatchTimeoutException or InvalidOperationException)
-        {
-            throw new PerenosException($"{ConfigName}: alpha_pattern cannot be used: {problem.Message}", "Take the file as PEFT wrote it.", problem);
-        }
-    }
-
-    private static double Number(JsonObject config, string key, double absent) => config[key] switch
-    {
-        null => absent,
-        JsonValue value when value.GetValueKind() == JsonValueKind.Number => value.GetValue<double>(),
-        var other => throw new PerenosException(string.Create(CultureInfo.InvariantCulture, $"{ConfigName}: {key} = {other.ToJsonString()} is not a number."), "Take the file as PEFT wrote it."),
-    };
-
-    private static bool IsOn(JsonNode? node) => node switch
-    {
-        null => false,
-        JsonArray array => array.Count > 0,
-        JsonObject section => section.Count > 0,
-        _ => node.GetValueKind() != JsonValueKind.False,
-    };
 }

@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Perenos.Checkpoints;
 using Perenos.Models;
 using Perenos.Runs;
-using Perenos.Text.Tokenization;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;

@@ -19,7 +19,7 @@ public static class FineTune
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
     public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
     {
-        using var run = PreparedRun.Open(config);
+        using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress));
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
@@ -33,7 +33,7 @@ public static class FineTune
     {
         if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
             throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
-        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config));
+        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config), new SlowOpening(listener.Clock, listener.Progress));
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);

@@ -13,6 +13,8 @@ internal static class GgufDescription
     private static readonly HashSet<string> OwnKeys =
         ["general.architecture", "general.type", "general.file_type", "general.quantization_version", "general.alignment", "general.quantized_by"];
 
+    private static readonly string[] FurtherEnds = ["eot", "eom"];
+
     public static List<KeyValuePair<string, GgufValue>> Of(
         ModelSource source, GgufHyperparameters sizes, GgufVocabulary vocabulary, int fileType, long parameters, List<string> losses)
     {
@@ -88,7 +90,7 @@ internal static class GgufDescription
         add("tokenizer.ggml.eos_token_id", GgufValue.Size(stops[0]));
         var others = stops.Skip(1).Distinct().Where(id => id != stops[0])
             .OrderBy(id => source.Tokenizer.TokenOf(id)!.Contains("eom", StringComparison.Ordinal)).ToList();
-        foreach (var (name, id) in new[] { "eot", "eom" }.Zip(others))
+        foreach (var (name, id) in FurtherEnds.Zip(others))
             add($"tokenizer.ggml.{name}_token_id", GgufValue.Size(id));
         if (others.Count > 2)
             losses.Add($"GGUF names three tokens that end a text; this model has {stops.Count}: without {string.Join(", ", others.Skip(2).Select(source.Tokenizer.TokenOf))}.");

@@ -1,4 +1,4 @@
-using System.Reflection;
+using System.Text.Json.Nodes;
 using Perenos.Models;
 
 namespace Perenos.Recipes;
@@ -18,11 +18,11 @@ internal static class MemoryNeeds
     // queries and the mixed values (8 widths), keys and values, and the gated part (3 inner widths).
     private const long WidthsKept = 8, InnerWidthsKept = 3;
 
-    public static IReadOnlyList<MemoryNeed> Of(ModelConfig config, long parameters, long loraParameters, int batch, int length)
+    public static IReadOnlyList<MemoryNeed> Of(ModelConfig config, IReadOnlyList<(string Part, long[] Shape)> tensors, int batch, int length)
     {
-        long tokens = (long)batch * length;
-        long width = config.Width, inner = Size(config, "InnerWidth") ?? 4 * width, heads = Size(config, "Heads") ?? 1;
-        long headSize = Size(config, "HeadSize") ?? width / heads, keyWidth = 2 * (Size(config, "KeyValueHeads") ?? heads) * headSize;
+        long parameters = tensors.Sum(tensor => tensor.Shape.Aggregate(1L, (product, size) => product * size)), loraParameters = LoraParameters(tensors);
+        long tokens = (long)batch * length, width = config.Width, keyWidth = KeyWidth(config);
+        long inner = tensors.Where(tensor => tensor.Part is "feed-forward" or "experts" && tensor.Shape.Length >= 2).Select(tensor => tensor.Shape[^2..].Max()).DefaultIfEmpty(4 * width).Max();
         long weights = WeightBytes * parameters, cache = WeightBytes * tokens * config.LayerCount * keyWidth;
         long activations = WeightBytes * tokens * config.LayerCount * (WidthsKept * width + keyWidth + InnerWidthsKept * inner);
         return
@@ -36,15 +36,29 @@ internal static class MemoryNeeds
     }
 
     /// <summary>rank · (inputs + outputs) of every matrix but embeddings and head.</summary>
-    public static long LoraParameters(IEnumerable<(string Part, long[] Shape)> tensors) =>
+    private static long LoraParameters(IEnumerable<(string Part, long[] Shape)> tensors) =>
         tensors.Where(tensor => tensor.Shape.Length >= 2 && tensor.Part is "attention" or "feed-forward" or "experts")
             .Sum(tensor => LoraRank * (tensor.Shape[^1] + tensor.Shape[^2]) * tensor.Shape[..^2].Aggregate(1L, (product, size) => product * size));
 
-    // The families' records name the same sizes alike.
-    private static long? Size(ModelConfig config, string name) => config.GetType().GetProperty(name, BindingFlags.Public | BindingFlags.Instance)?.GetValue(config) switch
+    /// <summary>Keys and values of one token in one layer, in the spellings of all families.</summary>
+    private static long KeyWidth(ModelConfig config)
     {
-        int value => value,
-        long value => value,
-        _ => null,
-    };
+        long? Number(params ReadOnlySpan<string> keys)
+        {
+            foreach (string key in keys)
+            {
+                if (config.Json[key] is JsonValue value && value.TryGetValue(out long number) && number > 0)
+                    return number;
+            }
+
+            return null;
+        }
+
+        long heads = Number("num_attention_heads", "n_head", "num_heads") ?? 1;
+        bool isMultiQuery = config.Json["multi_query"] is JsonValue flag && flag.TryGetValue(out bool isOn)
+            ? isOn && config.Json["new_decoder_architecture"]?.ToString() != "true"
+            : config.ModelType == "gpt_bigcode";
+        long keys = isMultiQuery ? 1 : Number("num_key_value_heads", "num_kv_heads") ?? heads;
+        return 2 * keys * (Number("head_dim") ?? config.Width / heads);
+    }
 }

@@ -5,6 +5,22 @@ using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
 
+/// <summary>How adapters are merged.</summary>
+public sealed record MergeSettings
+{
+    /// <summary>How several become one; by default their weighted sum.</summary>
+    public MergeKind Kind { get; init; } = MergeKind.Cat;
+
+    /// <summary>Share of the numbers that <see cref="MergeKind.Ties"/> and <see cref="MergeKind.MagnitudePrune"/> keep.</summary>
+    public double Density { get; init; } = 1;
+
+    /// <summary>Rank of the result of <see cref="MergeKind.Svd"/>; the largest of the adapters' by default.</summary>
+    public int? Rank { get; init; }
+
+    /// <summary>Type of the stored weights; the base's own by default.</summary>
+    public ScalarType? Type { get; init; }
+}
+
 /// <summary>What a merge wrote, and how far it is from base and adapter side by side.</summary>
 /// <param name="Output">The new folder.</param>
 /// <param name="Type">Type of its weights.</param>
@@ -14,7 +30,7 @@ namespace Perenos.Recipes;
 /// <param name="Effect">Largest difference of a logit that the adapter makes to the base.</param>
 public sealed record MergedModel(string Output, string Type, int Tokens, double Difference, double StoredDifference, double Effect);
 
-/// <summary>Makes an adapter part of its base, and measures that the result computes the same.</summary>
+/// <summary>Makes one or several adapters part of their base, and measures that the result computes the same.</summary>
 public static class MergeAdapters
 {
     private const string Probe = "The capital of France is Paris. 1, 2, 3, 5, 8\ndef add(a, b):\n    return a + b\nBonjour, il fait beau aujourd'hui. ";
@@ -24,12 +40,13 @@ public static class MergeAdapters
 
     /// <summary>Merges in float32 and writes a Hugging Face folder.</summary>
     /// <param name="model">The base.</param>
-    /// <param name="adapter">PEFT folder.</param>
+    /// <param name="adapters">Folders of adapters, each with its weight.</param>
     /// <param name="output">The new folder.</param>
-    /// <param name="type">Type of the weights; the base's own by default.</param>
-    /// <exception cref="PerenosException">The adapter cannot be merged, or the merged model does not compute the same.</exception>
-    public static MergedModel Run(string model, string adapter, string output, ScalarType? type = null)
+    /// <param name="settings">How several adapters are joined, and what is stored.</param>
+    /// <exception cref="PerenosException">An adapter cannot be merged, or the merged model does not compute the same.</exception>
+    public static MergedModel Run(string model, IReadOnlyList<(string Folder, double Weight)> adapters, string output, MergeSettings? settings = null)
     {
+        settings ??= new MergeSettings();
         if (Directory.Exists(output) && Directory.EnumerateFileSystemEntries(output).Any())
             throw new PerenosException($"{output} is not empty.", "Give a new folder: --output NAME.");
         using var scope = NewDisposeScope();
@@ -38,17 +55,41 @@ public static class MergeAdapters
         using var pretrained = Pretrained.Open(model, ScalarType.Float32);
         long[] ids = [.. pretrained.Tokenizer.Encode(Probe).Select(id => (long)id).Take((int)Math.Min(64, pretrained.Model.Config.MaximumLength))];
         var plain = Logits(pretrained, ids);
-        using var attached = OpenedAdapter.Open(adapter, pretrained).Adapter;
+        using var attached = Attach(pretrained, adapters, settings);
         var beside = Logits(pretrained, ids);
         attached.Merge();
         var merged = Logits(pretrained, ids);
         double effect = Largest(beside, plain), difference = Largest(merged, beside);
         if (difference > MostShare * Math.Max(effect, 1e-3))
             throw new PerenosException($"the merged weights do not compute what base and adapter do: a logit differs by {difference:G3}.", "This is a mistake of the program; keep the adapter beside the model.");
-        var stored = type ?? pretrained.StoredType;
+        var stored = settings.Type ?? pretrained.StoredType;
         pretrained.Save(output, stored);
         using var reopened = Pretrained.Open(output, ScalarType.Float32);
         return new MergedModel(output, Name(stored), ids.Length, difference, Largest(Logits(reopened, ids), beside), effect);
+    }
+
+    /// <summary>The adapter, or one made of several.</summary>
+    private static Adapter Attach(Pretrained pretrained, IReadOnlyList<(string Folder, double Weight)> adapters, MergeSettings settings)
+    {
+        if (adapters is [(var only, 1)])
+            return OpenedAdapter.Open(only, pretrained).Adapter;
+        var opened = new List<(Adapter Adapter, double Weight)>();
+        try
+        {
+            foreach (var (folder, weight) in adapters)
+            {
+                opened.Add((OpenedAdapter.Open(folder, pretrained).Adapter, weight));
+                // The next one is verified on the bare base.
+                opened[^1].Adapter.Detach();
+            }
+
+            return WeightedMerge.Of(pretrained.Model.Parts, opened, settings.Kind, settings.Density, settings.Rank);
+        }
+        finally
+        {
+            foreach (var (adapter, _) in opened)
+                adapter.Dispose();
+        }
     }
 
     private static Tensor Logits(Pretrained pretrained, long[] ids)

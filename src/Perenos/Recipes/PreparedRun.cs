@@ -51,8 +51,10 @@ public sealed class PreparedRun : IDisposable
     public long TotalParameters => Pretrained.Model.Parts.Weights.Values.Sum(weight => weight.numel()) + (Adapter is null ? 0 : TrainableParameters);
 
     /// <summary>Loads what a configuration names.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="opening">Told how far the opening of the model has come.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
-    public static PreparedRun Open(RunConfig config)
+    public static PreparedRun Open(RunConfig config, IProgress<OpenProgress>? opening = null)
     {
         config = Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
@@ -60,7 +62,7 @@ public sealed class PreparedRun : IDisposable
         config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
         var pretrained = config.Start switch
         {
-            PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type),
+            PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type, opening),
             RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };

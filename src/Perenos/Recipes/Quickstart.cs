@@ -22,7 +22,7 @@ public static class Quickstart
     public sealed record Size(int Train, int Validation, int Test, int Epochs)
     {
         /// <summary>What <c>perenos quickstart</c> does.</summary>
-        public static Size Full { get; } = new(300, 24, 120, 10);
+        public static Size Full { get; } = new(300, 24, 120, 9);
 
         /// <summary>Enough to see that everything works.</summary>
         public static Size Short { get; } = new(32, 8, 16, 2);
@@ -52,7 +52,7 @@ public static class Quickstart
             Training = new TrainingConfig
             {
                 Epochs = size.Epochs,
-                BatchSize = 16,
+                BatchSize = 8,
                 // The trials behind these rates: docs/experiments/quickstart.md.
                 LearningRate = method is LoraConfig ? 2e-3 : 1e-3,
             },

@@ -1,10 +1,8 @@
 using System.Text.Json.Nodes;
 using Perenos.Adapters;
 using Perenos.Checkpoints;
-using Perenos.Generation;
 using Perenos.Models;
 using Perenos.Runs;
-using Perenos.Runs.Config;
 using Perenos.Testing;
 using Perenos.Tests.Checkpoints;
 using TorchSharp;

@@ -5,7 +5,6 @@ using Perenos.Generation;
 using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Testing;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 

@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using Perenos.Adapters;
 using Perenos.Checkpoints;
 using Perenos.Layers;
-using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Tests.Checkpoints;

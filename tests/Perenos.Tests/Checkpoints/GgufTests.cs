@@ -218,4 +218,33 @@ public sealed class GgufTests
 
         Assert.InRange(refused, 1_000, 2_999);
     }
+
+    [Fact]
+    public void A_damaged_adapter_is_read_or_refused_and_never_anything_else()
+    {
+        using var work = new WorkFolder();
+        byte[] valid = new GgufBytes().Pair("general.architecture", "llama").Pair("general.type", "adapter").Pair("adapter.type", "lora").Pair("adapter.lora.alpha", 6, Floats(4))
+            .Tensor("blk.0.attn_q.weight.lora_a", 0, [4, 2], new byte[32]).Tensor("blk.0.attn_q.weight.lora_b", 0, [2, 4], new byte[32]).Build();
+        var random = new Random(20_240_609);
+        string path = work.PathOf("fuzz.gguf");
+        File.WriteAllBytes(path, valid);
+        using (var file = GgufFile.Open(path))
+            Assert.Equal((4.0, "model.layers.0.self_attn.q_proj"), (GgufLora.Read(file).Alpha, GgufLora.Read(file).Layers.Single().Module));
+        int refused = 0;
+        for (int round = 0; round < 1_000; round++)
+        {
+            File.WriteAllBytes(path, Mutation.Of(valid, random));
+            try
+            {
+                using var file = GgufFile.Open(path);
+                Assert.NotEmpty(GgufLora.Read(file).Layers);
+            }
+            catch (PerenosException)
+            {
+                refused++;
+            }
+        }
+
+        Assert.InRange(refused, 300, 999);
+    }
 }

@@ -52,26 +52,34 @@ internal static class TorchBytes
         int count = 0;
         foreach (var (name, data) in entries)
         {
-            byte[] text = Encoding.UTF8.GetBytes(name);
-            byte[] extra = zip64 ? Join(U16(1), U16(24), U64((ulong)data.Length), U64((ulong)data.Length), U64((ulong)file.Count)) : [];
-            uint length = zip64 ? uint.MaxValue : (uint)data.Length;
-            directory.AddRange(Join("PK\u0001\u0002", U16(45), U16(45), U16(0x800), U16(0), U32(0), U32(0), U32(length), U32(length), U16((ushort)text.Length), U16((ushort)extra.Length),
-                U16(0), U16(0), U16(0), U32(0), U32(zip64 ? uint.MaxValue : (uint)file.Count), text, extra));
-            // Lengths in the header of an entry may be left open; those of the directory count.
-            file.AddRange(Join("PK\u0003\u0004", U16(45), U16(0x808), U16(0), U32(0), U32(0), U32(0), U32(0), U16((ushort)text.Length), U16(3), text, "FB\0", data));
+            directory.AddRange(ZipDirectoryEntry(name, data.Length, file.Count, zip64));
+            file.AddRange(ZipEntryHeader(name, data));
             count++;
         }
 
-        int start = file.Count, record = start + directory.Count;
-        file.AddRange(directory);
-        if (zip64)
-        {
-            file.AddRange(Join("PK\u0006\u0006", U64(44), U16(45), U16(45), U32(0), U32(0), U64((ulong)count), U64((ulong)count), U64((ulong)directory.Count), U64((ulong)start)));
-            file.AddRange(Join("PK\u0006\u0007", U32(0), U64((ulong)record), U32(1)));
-        }
+        return [.. file, .. directory, .. ZipEnd(count, directory.Count, file.Count, zip64)];
+    }
 
-        file.AddRange(Join("PK\u0005\u0006", U16(0), U16(0), U16((ushort)count), U16((ushort)count), U32((uint)directory.Count), U32(zip64 ? uint.MaxValue : (uint)start), U16(0)));
-        return [.. file];
+    /// <summary>An entry with its data. Lengths are left open in its header, as torch does; those of the directory count.</summary>
+    public static byte[] ZipEntryHeader(string name, byte[] data) => Join(
+        "PK\u0003\u0004", U16(45), U16(0x808), U16(0), U32(0), U32(0), U32(0), U32(0), U16((ushort)Encoding.UTF8.GetByteCount(name)), U16(3), Encoding.UTF8.GetBytes(name), "FB\0", data);
+
+    public static byte[] ZipDirectoryEntry(string name, long length, long header, bool zip64 = true)
+    {
+        byte[] text = Encoding.UTF8.GetBytes(name);
+        byte[] extra = zip64 ? Join(U16(1), U16(24), U64((ulong)length), U64((ulong)length), U64((ulong)header)) : [];
+        uint narrow = zip64 ? uint.MaxValue : (uint)length;
+        return Join("PK\u0001\u0002", U16(45), U16(45), U16(0x800), U16(0), U32(0), U32(0), U32(narrow), U32(narrow), U16((ushort)text.Length), U16((ushort)extra.Length),
+            U16(0), U16(0), U16(0), U32(0), U32(zip64 ? uint.MaxValue : (uint)header), text, extra);
+    }
+
+    public static byte[] ZipEnd(int count, long directoryBytes, long directoryAt, bool zip64 = true)
+    {
+        byte[] wide = zip64
+            ? Join("PK\u0006\u0006", U64(44), U16(45), U16(45), U32(0), U32(0), U64((ulong)count), U64((ulong)count), U64((ulong)directoryBytes), U64((ulong)directoryAt),
+                "PK\u0006\u0007", U32(0), U64((ulong)(directoryAt + directoryBytes)), U32(1))
+            : [];
+        return Join(wide, "PK\u0005\u0006", U16(0), U16(0), U16((ushort)count), U16((ushort)count), U32((uint)directoryBytes), U32(zip64 ? uint.MaxValue : (uint)directoryAt), U16(0));
     }
 
     /// <summary>The container before version 1.6.</summary>

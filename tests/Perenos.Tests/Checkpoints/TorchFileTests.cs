@@ -10,6 +10,8 @@ namespace Perenos.Tests.Checkpoints;
 /// <summary>Pickled checkpoints beyond the fixtures: every way that we know of to make a reader run, hang, swell or lose something.</summary>
 public sealed class TorchFileTests
 {
+    private const int Attempts = 3; // another program may have the processor
+
     private static readonly byte[] Whole = Tensor(Storage("0", 4), 0, [2, 2], [2, 1]);
     private static readonly byte[] Good = Pickle(Dictionary(Unicode("w"), Whole));
 
@@ -23,11 +25,18 @@ public sealed class TorchFileTests
     private static void AssertRefused(string reason, byte[] bytes)
     {
         using var work = new WorkFolder();
-        var watch = Stopwatch.StartNew();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        string message = Assert.Throws<PerenosException>(() => Open(work, bytes)).Message;
-        Assert.Contains(reason, message, StringComparison.Ordinal);
-        Assert.True(watch.Elapsed.TotalSeconds < 1, $"{watch.Elapsed.TotalSeconds:F2} s");
+        double seconds = double.MaxValue;
+        long before = 0;
+        for (int attempt = 0; attempt < Attempts && seconds >= 1; attempt++)
+        {
+            before = GC.GetAllocatedBytesForCurrentThread();
+            long start = Stopwatch.GetTimestamp();
+            string message = Assert.Throws<PerenosException>(() => Open(work, bytes)).Message;
+            seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            Assert.Contains(reason, message, StringComparison.Ordinal);
+        }
+
+        Assert.True(seconds < 1, $"{seconds:F2} s");
         long taken = GC.GetAllocatedBytesForCurrentThread() - before;
         Assert.True(taken < (16 << 20) + 64L * bytes.Length, $"{taken:N0} bytes for a file of {bytes.Length:N0}");
     }

@@ -212,7 +212,7 @@ public sealed class HubRepositoryTests : IDisposable
         var problem = await Refused(Model);
         Assert.Contains(file, problem.Message, StringComparison.Ordinal);
         Assert.Contains("checksum", problem.Message, StringComparison.Ordinal);
-        Assert.Empty(Directory.EnumerateFiles(_folder, $"{LocalHub.Etag(_files[file])}*", SearchOption.AllDirectories).Where(path => !path.EndsWith(".lock", StringComparison.Ordinal)));
+        Assert.DoesNotContain(Directory.EnumerateFiles(_folder, $"{LocalHub.Etag(_files[file])}*", SearchOption.AllDirectories), path => !path.EndsWith(".lock", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -13,6 +13,9 @@ public sealed class GgufAloneTests
     // Rows of query and key lie in another order in the file, so nothing is summed otherwise.
     private const double Tolerance = 1e-5;
 
+    // The fixtures' README: own float32 code against the logits of the reference.
+    private const double ReferenceTolerance = 1e-4;
+
     public static TheoryData<string> Names => [.. Fixtures.Folders("gguf", "model.gguf")];
 
     [Theory]
@@ -36,5 +39,22 @@ public sealed class GgufAloneTests
         Assert.NotEmpty(alone.StopTokens);
         var tokens = tensor(TinyModel.Tokens(20, seed: 1, (int)twin.Config.VocabularySize).Select(id => (long)id).ToArray(), [2, 10]);
         Near.Equal(twin.Logits(twin.Hidden(tokens)), alone.Model.Logits(alone.Model.Hidden(tokens)), Tolerance, name);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void It_computes_what_the_reference_computes(string name)
+    {
+        string folder = Fixtures.FolderOrSkip("gguf", name), root = Path.GetDirectoryName(folder)!;
+        using var values = SafetensorsFile.Open(Path.Combine(root, "tiny_expected.safetensors"));
+        Assert.SkipUnless(values.Tensors.ContainsKey($"{name}/logits"), $"{name} has no logits");
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using var alone = Pretrained.Open(Path.Combine(folder, "model.gguf"), ScalarType.Float32);
+        var expected = values.Read($"{name}/logits");
+        var sequences = JsonNode.Parse(File.ReadAllText(Path.Combine(root, "tiny_expected.json")))!;
+        string kind = alone.Model.Config.ModelType is "gpt2" or "gpt_neox" ? "sequences_bpe" : "sequences_llama";
+        long[] ids = [.. sequences[kind]!.AsArray().SelectMany(sequence => sequence!.AsArray().Select(id => id!.GetValue<long>()))];
+        Near.Equal(expected, alone.Model.Logits(alone.Model.Hidden(tensor(ids, [2, ids.Length / 2]))), ReferenceTolerance, name);
     }
 }

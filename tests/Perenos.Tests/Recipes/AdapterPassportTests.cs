@@ -1,10 +1,8 @@
 using System.Text.Json.Nodes;
-using Perenos.Adapters;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Testing;
 using Xunit;
 using static TorchSharp.torch;
 

@@ -108,14 +108,35 @@ public sealed class ConvertAdapterTests
     {
         string folder = Shared.ParityOrSkip("gguf", "tiny-llama");
         using var work = new WorkFolder();
-        var merged = MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("merged"));
+        string model = Path.Combine(folder, "hf"), adapter = Path.Combine(folder, "peft");
+        var merged = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged"));
         Assert.Equal("float32", merged.Type);
         Assert.InRange(merged.Difference, 0, Tolerance);
         Assert.InRange(merged.StoredDifference, 0, Tolerance);
         Assert.True(merged.Effect > 0.01);
-        var narrow = MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("narrow"), ScalarType.BFloat16);
+        var narrow = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("narrow"), new MergeSettings { Type = ScalarType.BFloat16 });
         Assert.True(narrow.StoredDifference > narrow.Difference);
-        Assert.Throws<PerenosException>(() => MergeAdapters.Run(Path.Combine(folder, "hf"), Path.Combine(folder, "peft"), work.PathOf("merged")));
+        Assert.Throws<PerenosException>(() => MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged")));
+        // The same adapter with weights that add up to 1 is the adapter itself.
+        var sum = MergeAdapters.Run(model, [(adapter, 0.25), (adapter, 0.75)], work.PathOf("sum"));
+        Assert.InRange(sum.Effect, merged.Effect - Tolerance, merged.Effect + Tolerance);
+        Assert.InRange(sum.Difference, 0, Tolerance);
+    }
+
+    [Fact]
+    [Trait("speed", "slow")]
+    public void The_real_adapter_merges_into_the_real_model_and_survives_GGUF_bit_for_bit()
+    {
+        string model = Shared.SharedOrSkip("models", "smollm2-135m-instruct"), adapter = Shared.ParityOrSkip("real-adapter", "smollm2-weather-lora");
+        using var work = new WorkFolder();
+        var merged = MergeAdapters.Run(model, [(adapter, 1)], work.PathOf("merged"), new MergeSettings { Type = ScalarType.Float32 });
+        // The README of the real adapter allows 2e-3 on logits in float32.
+        Assert.InRange(merged.StoredDifference, 0, 2e-3);
+        Assert.True(merged.Effect > 1);
+        using var source = ModelSource.Open(model);
+        ConvertAdapter.ToGguf(source, adapter, work.PathOf("a.gguf"));
+        ConvertAdapter.ToPeft(source, work.PathOf("a.gguf"), work.PathOf("peft"));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(adapter, "adapter_model.safetensors")), File.ReadAllBytes(Path.Combine(work.PathOf("peft"), "adapter_model.safetensors")));
     }
 
     private static string Varied(string folder, WorkFolder work, string key, string value)

@@ -1,4 +1,3 @@
-using Perenos.Adapters;
 using Perenos.Checkpoints;
 using Perenos.Models;
 using Perenos.Recipes;

@@ -77,6 +77,57 @@ public sealed class ChatTemplateTests
         Assert.Contains(expected, Refused(template).Message);
     }
 
+    // Each works through a long value again and again, at the price of one step if nobody counted.
+    [Theory]
+    [InlineData("s[99999999]")]
+    [InlineData("s is upper")]
+    [InlineData("s is sameas t")]
+    [InlineData("s < t")]
+    [InlineData("{s: 1}")]
+    [InlineData("d[s]")]
+    [InlineData("range(100000)")]
+    [InlineData("dict(pairs)")]
+    [InlineData("s.strip(s)")]
+    [InlineData("'x'.startswith(s)")]
+    [InlineData("'x'.startswith(many)")]
+    [InlineData("'x'.isalpha() and s.isalpha()")]
+    [InlineData("[s] | unique | list")]
+    [InlineData("big.items()")]
+    [InlineData("s.split()")]
+    [InlineData("s | length")]
+    [InlineData("s ~ t")]
+    [InlineData("s in d")]
+    public void Work_on_long_values_is_counted(string expression)
+    {
+        string template = "{% set s = 'a ' * 1000000 %}{% set t = 'a ' * 999999 ~ 'b ' %}{% set d = {s: 1} %}{% set many = ('y',) * 1000000 %}{% set pairs = [[1, 2]] * 100000 %}"
+            + "{% set big = dict(pairs) %}{% for i in range(300) %}{% for j in range(300) %}{% if " + expression + " %}{% endif %}{% endfor %}{% endfor %}";
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        try
+        {
+            Render(template);
+        }
+        catch (PerenosException error)
+        {
+            Assert.Contains("the template", error.Message);
+        }
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"{watch.Elapsed.TotalSeconds:F2} s");
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20); // uncounted, minutes
+    }
+
+    [Fact]
+    public void Long_text_is_cut_and_cleaned_in_linear_time()
+    {
+        string text = string.Concat(Enumerable.Repeat("a ", 200_000)), open = string.Concat(Enumerable.Repeat("<!-- <", 100_000));
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        Assert.Equal("200000 200000 200000", Render("{{ s.split() | length }} {{ s.rsplit() | length }} {{ s.strip().rsplit(' ', 1000000) | length }}", ("s", text)));
+        Assert.Equal($"{open.Length}", Render("{{ s | striptags | length }}", ("s", open)));
+        Assert.Equal("x y < z", Render("{{ '<b>x</b> <!-- > -->y < z' | striptags }}"));
+        Assert.Equal("200000", Render("{{ " + string.Concat(Enumerable.Repeat("'a' ", 200_000)) + "| length }}"));
+        Assert.Contains("too long", Refused("{{ " + new string('7', 100_000) + " }}").Message);
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20);
+    }
+
     [Fact]
     public void Deep_nesting_is_refused_and_not_a_stack_overflow()
     {
