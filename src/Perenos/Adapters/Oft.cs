@@ -1,5 +1,5 @@
-using TorchSharp;
 using Perenos.Layers;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

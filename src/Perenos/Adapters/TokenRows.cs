@@ -1,7 +1,7 @@
-using TorchSharp;
 using System.Text.Json.Nodes;
 using Perenos.Layers;
 using Perenos.Runs;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Adapters;

@@ -112,7 +112,10 @@ public static class FineTune
         string path = Path.Combine(folder.Path, BeforeName);
         if (tell is null && File.Exists(path))
             return Judgement.Read(path);
+        // The bare base: a prompt changes the answers before it has learnt anything.
+        run.Adapter?.Detach();
         var before = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        run.Adapter?.Attach();
         before.Write(path);
         (tell ?? listener.Event)(new RunEvent.Evaluation("before", examination.Scores(before)));
         return before;

@@ -37,11 +37,16 @@ public sealed class AdapterConformanceTests
         ["lora from principal directions"] = OfLora(new LoraConfig { Rank = 4, Alpha = 4, Start = LoraStart.Pissa }),
         ["lora with patterns"] = new(model => Lora.Start(model.Parts, new LoraConfig
         {
-            Rank = 4, RankPattern = new Dictionary<string, int> { [".*\\.1\\..*"] = 2 }, AlphaPattern = new Dictionary<string, double> { [".*\\.0\\..*"] = 5.5 },
+            Rank = 4,
+            RankPattern = new Dictionary<string, int> { [".*\\.1\\..*"] = 2 },
+            AlphaPattern = new Dictionary<string, double> { [".*\\.0\\..*"] = 5.5 },
         }, Seed), model => Linear(model).Sum(target => (target.Path.Contains(".1.", StringComparison.Ordinal) ? 2 : 4) * (target.Inputs + target.Outputs))),
         ["lora beside modules, tokens and biases"] = new(model => Lora.Start(model.Parts, new LoraConfig
         {
-            Rank = 2, TrainableTokens = [3, 5], ModulesToSave = [End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())], Bias = LoraBias.LoraOnly,
+            Rank = 2,
+            TrainableTokens = [3, 5],
+            ModulesToSave = [End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())],
+            Bias = LoraBias.LoraOnly,
         }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * model.Embedding.Width
             + Modules(model, End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())) + Linear(model).Sum(target => target.Bias?.numel() ?? 0)),
         ["lora on the embedding"] = new(model => Lora.Start(model.Parts, new LoraConfig { Rank = 4, Targets = [model.Embedding.Path] }, Seed),

@@ -85,7 +85,9 @@ public sealed class MixedBatchTests
         SafetensorsWriter.Write(work.PathOf("adapters.safetensors"), peft.Weights.Select(weight => (Mlx(weight.Key), weight.Value.dim() == 2 ? weight.Value.t().contiguous() : weight.Value)));
         File.WriteAllText(work.PathOf("adapter_config.json"), new JsonObject
         {
-            ["fine_tune_type"] = kind, ["num_layers"] = 2, ["lora_parameters"] = new JsonObject { ["rank"] = 3, ["scale"] = 2.5, ["dropout"] = 0.0 },
+            ["fine_tune_type"] = kind,
+            ["num_layers"] = 2,
+            ["lora_parameters"] = new JsonObject { ["rank"] = 3, ["scale"] = 2.5, ["dropout"] = 0.0 },
         }.ToJsonString());
         peft.Detach();
         using (PeftFolder.Open(work.Root, model.Parts))
