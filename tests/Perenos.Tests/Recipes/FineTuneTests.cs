@@ -86,6 +86,18 @@ public sealed class FineTuneTests : IDisposable
     }
 
     [Theory]
+    [InlineData("prompt")]
+    [InlineData("prefix, projected")]
+    [InlineData("p-tuning")]
+    public void What_is_judged_before_is_the_bare_base(string method)
+    {
+        var lora = _project.Run(_project.Config(MethodOf("lora")), "lora");
+        var other = _project.Run(_project.Config(MethodOf(method)), "other");
+        Assert.Equal(lora.Before!.Losses, other.Before!.Losses);
+        Assert.Equal(lora.Before.Answers, other.Before.Answers);
+    }
+
+    [Theory]
     [MemberData(nameof(Methods))]
     public void A_run_is_repeated_bit_for_bit_from_its_configuration(string method)
     {
