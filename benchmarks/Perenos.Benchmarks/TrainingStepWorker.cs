@@ -60,10 +60,10 @@ internal static class TrainingStepWorker
 
     private static Func<double> NaiveStep(Shape shape, bool isLora, ScalarType type)
     {
-        var settings = new TrainingConfig();
+        var (settings, adamW) = (new TrainingConfig(), new AdamWConfig());
         var model = new NaiveLlama(shape, Rank(isLora), LoraSettings.Alpha / LoraSettings.Rank, type, RandomSeed);
         var trained = model.parameters().Where(parameter => parameter.requires_grad).ToList();
-        var optimizer = optim.AdamW(trained, Rate(isLora), settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay);
+        var optimizer = optim.AdamW(trained, Rate(isLora), adamW.Beta1, adamW.Beta2, adamW.Epsilon, settings.WeightDecay);
         var batch = shape.RandomBatch(RandomSeed);
         return () =>
         {

@@ -22,6 +22,7 @@ internal static class CommandLine
         QuickstartCommand.Create(),
         TuneCommand.Create(),
         PretrainCommand.Create(),
+        FisherCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),
         RunsCommand.Create(),

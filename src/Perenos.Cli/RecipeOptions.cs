@@ -46,8 +46,25 @@ internal sealed class RecipeOptions
         Number<int>(command, "--steps", "training.maximum_steps", "Most optimizer steps.");
         Number<int>(command, "--batch-size", "training.batch_size", "Examples in a step.");
         Number<int>(command, "--micro-batch-size", "training.micro_batch_size", "Examples computed at once; a step adds up as many as it needs.");
+        Flag(command, "--pack", "training.pack", "Let short examples share rows instead of being padded.");
+        Flag(command, "--recompute", "training.recompute", "Compute layers again on the way back: less memory, a third more time.");
         Number<double>(command, "--learning-rate", "training.learning_rate", "Highest learning rate (default: the method's).");
-        Text(command, "--schedule", "training.schedule", "constant, linear or cosine.");
+        Text(command, "--schedule", "training.schedule", "constant, linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt or warmup_stable_decay.");
+        Number<double>(command, "--layer-decay", "training.layer_rate_decay", "Rate of a layer as a share of that of the layer above it.");
+        Text(command, "--optimizer", "training.optimizer.kind", "adamw, adamw8bit, adafactor, lion or sgd.");
+        if (isPretrained)
+        {
+            static void Guarded(JsonObject tree) => Section(Section(tree, "retention"), "penalty")["kind"] ??= "ewc";
+            Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full.");
+            Text(command, "--fisher", "retention.penalty.fisher", "EWC: file that perenos fisher wrote for this model.", Guarded);
+            Number<double>(command, "--lambda", "retention.penalty.lambda", "Strength of the penalty.", Guarded);
+            Number<double>(command, "--forget-at-most", "retention.penalty.forget_at_most", "EWC: loss that the kept text may gain, in nats per token; steers the strength.", Guarded);
+            Text(command, "--replay", "retention.replay.path", "Against forgetting: text that is learnt beside the data.", tree => Section(Section(tree, "retention"), "replay")["kind"] = "text");
+            Number<double>(command, "--self-replay", "retention.replay.share", "The same with text that the base writes itself: its share of all learnt tokens.", tree => Section(Section(tree, "retention"), "replay")["kind"] = "generated");
+            Number<double>(command, "--replay-share", "retention.replay.share", "Share of replay among all learnt tokens.");
+            Number<double>(command, "--distill", "retention.distillation.weight", "Against forgetting: weight of the divergence from the frozen base's predictions.");
+        }
+
         Number<int>(command, "--validate-every", "training.validate_every", "Steps between validations.");
         Number<int>(command, "--save-every", "training.save_every", "Steps between checkpoints.");
         Number<int>(command, "--patience", "training.patience", "Validations without gain before stopping early.");
@@ -57,6 +74,7 @@ internal sealed class RecipeOptions
         Number<ulong>(command, "--seed", "seed", "Seed of every random choice.");
         Text(command, "--dtype", "dtype", "auto (measured), float32 or bfloat16.");
         Text(command, "--name", "name", "Name of the run's folder.");
+        Flag(command, "--tensorboard", "tensorboard", "Also write event files for TensorBoard.");
     }
 
     /// <summary>The configuration that recipe and options describe together.</summary>
@@ -96,8 +114,11 @@ internal sealed class RecipeOptions
         Add(command, new Option<string[]>(name) { Description = description, AllowMultipleArgumentsPerToken = true, HelpName = "text" }, key,
             (parsed, option) => new JsonArray([.. parsed.GetValue(option)!.Select(value => (JsonNode)value)]), null);
 
-    private void Number<T>(Command command, string name, string key, string description)
-        where T : struct => Add(command, new Option<T?>(name) { Description = description, HelpName = "number" }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)!.Value), null);
+    private void Number<T>(Command command, string name, string key, string description, Action<JsonObject>? beside = null)
+        where T : struct => Add(command, new Option<T?>(name) { Description = description, HelpName = "number" }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)!.Value), beside);
+
+    private void Flag(Command command, string name, string key, string description) =>
+        Add(command, new Option<bool>(name) { Description = description }, key, (parsed, option) => JsonValue.Create(parsed.GetValue(option)), null);
 
     private void Add<T>(Command command, Option<T> option, string key, Func<ParseResult, Option<T>, JsonNode?> value, Action<JsonObject>? beside)
     {
@@ -106,8 +127,8 @@ internal sealed class RecipeOptions
         {
             var parts = key.Split('.');
             var section = parts[..^1].Aggregate(tree, Section);
-            // Another kind of method: the recipe's settings belong to the old one.
-            if (key == "method.kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
+            // Another kind: the recipe's settings belong to the old one.
+            if (parts[^1] == "kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
                 section.Clear();
             if (parts[0] == "method" && section["kind"] is null)
                 section["kind"] = "lora";

@@ -34,6 +34,14 @@ public abstract record RunEvent
     [method: JsonConstructor]
     public sealed record Step([property: JsonPropertyName("step")] long Number, double Loss, double GradNorm, double LearningRate, long Tokens, double Seconds, double TokensPerSecond) : RunEvent
     {
+        /// <summary>Loss that the guarded text is expected to have gained so far, in nats per token, where a penalty guards it.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public double? Forecast { get; init; }
+
+        /// <summary>Strength of the penalty in this step.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public double? Strength { get; init; }
+
         /// <inheritdoc/>
         [JsonIgnore]
         public override long? AtStep => Number;

@@ -52,6 +52,9 @@ public sealed class RunFolder : IDisposable
     /// <summary>Folder of the training checkpoints.</summary>
     public string Checkpoints => In("checkpoints");
 
+    /// <summary>Event files for TensorBoard.</summary>
+    public string TensorBoard => In("tensorboard");
+
     /// <summary>Folder of one training checkpoint; write it with <see cref="AtomicFile.WriteFolder"/>.</summary>
     public string CheckpointAt(long step) =>
         System.IO.Path.Combine(Checkpoints, StepPrefix + step.ToString("D6", CultureInfo.InvariantCulture));

@@ -16,9 +16,9 @@ public sealed class RecipeDocumentationTests
     [Fact]
     public void The_page_lists_every_key_of_a_recipe_with_its_type_and_default()
     {
-        // Kinds may share a key, with the same type and default.
+        // Kinds may share a key, with the same type and default; the page may say so once or with each.
         var expected = Keys(typeof(RunConfig), "").Distinct().Order(StringComparer.Ordinal).ToList();
-        var found = Table.Value.Select(row => string.Join(" | ", row.Take(3))).Order(StringComparer.Ordinal).ToList();
+        var found = Table.Value.Select(row => string.Join(" | ", row.Take(3))).Distinct().Order(StringComparer.Ordinal).ToList();
 
         Assert.NotEmpty(expected);
         Assert.Equal(expected, found);

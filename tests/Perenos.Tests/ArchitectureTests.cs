@@ -22,7 +22,8 @@ public sealed partial class ArchitectureTests
         ["Training"] = ["Models", "Layers", "Kernels", "Checkpoints"],
         // Training has the loss of a batch, which evaluation measures too.
         ["Evaluation"] = ["Models", "Generation", "Training"],
-        ["Recipes"] = ["Checkpoints", "Hub", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Evaluation"],
+        ["Transfer"] = ["Models", "Layers", "Adapters", "Training", "Kernels", "Checkpoints"],
+        ["Recipes"] = ["Checkpoints", "Hub", "Kernels", "Reports", "Layers", "Models", "Adapters", "Generation", "Training", "Transfer", "Evaluation"],
     };
 
     private static readonly Dictionary<string, string[]> Projects = new()

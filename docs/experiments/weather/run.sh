@@ -21,19 +21,19 @@ once() { # name, command…
     [ -s "runs/$name/report.html" ] || "$program" "$@" --name "$name" </dev/null
 }
 
-small=(--data data/pairs --prompt 'English: {en}\nFrench:' --completion ' {fr}' --maximum-length 512 --max-new-tokens 256 --epochs 10)
-once base-lora tune --model base "${small[@]}" --method lora --learning-rate 3e-3
+small=(--data data/pairs --prompt 'English: {en}\nFrench:' --completion ' {fr}' --maximum-length 512 --max-new-tokens 256 --epochs 10 --batch-size 8)
+once base-lora tune --model base "${small[@]}" --method lora --rank 64 --alpha 128 --learning-rate 2e-3
 once base-full tune --model base "${small[@]}" --method full --learning-rate 1e-3
 once base-scratch pretrain "$here/scratch.yaml"
+
+for corpus in weather genesis_english-kjv shakespeare; do
+    once "contrast-$corpus" tune --model base --data "data/$corpus" --method lora --epochs 5 --learning-rate 1e-3
+done
 
 smol=$shared/models/smollm2-135m-instruct
 large=(--data data/pairs --prompt 'Translate to French: {en}' --completion '{fr}' --max-new-tokens 256 --epochs 4)
 once smollm2-lora tune --model "$smol" "${large[@]}" --method lora
 once smollm2-full tune --model "$smol" "${large[@]}" --method full
 once smollm2-scratch pretrain "$here/scratch.yaml" --architecture "$smol" --tokenizer "$smol" --epochs 4 --learning-rate 5e-4
-
-for corpus in weather genesis_english-kjv shakespeare; do
-    once "contrast-$corpus" tune --model base --data "data/$corpus" --method lora --epochs 5 --learning-rate 1e-3
-done
 
 "$program" runs

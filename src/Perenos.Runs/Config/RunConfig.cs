@@ -20,6 +20,9 @@ public sealed record RunConfig
     /// <summary>The loop.</summary>
     public TrainingConfig Training { get; init; } = new();
 
+    /// <summary>What keeps the model from forgetting.</summary>
+    public RetentionConfig Retention { get; init; } = new();
+
     /// <summary>How the result is judged.</summary>
     public EvaluationConfig Evaluation { get; init; } = new();
 
@@ -28,6 +31,9 @@ public sealed record RunConfig
 
     /// <summary>Type to compute in: <c>auto</c> (measured), <c>float32</c> or <c>bfloat16</c>.</summary>
     public string Dtype { get; init; } = "auto";
+
+    /// <summary>Whether steps and validations are also written for TensorBoard, into <c>tensorboard</c> in the run's folder.</summary>
+    public bool Tensorboard { get; init; }
 }
 
 /// <summary>What a run starts from.</summary>

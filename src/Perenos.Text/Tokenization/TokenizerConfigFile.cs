@@ -107,16 +107,6 @@ internal sealed class TokenizerConfigFile
         string path = Path.Combine(folder, name);
         if (!File.Exists(path))
             return new ComponentSpec(default, "$", path);
-        try
-        {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(path));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                ? new ComponentSpec(document.RootElement.Clone(), "$", path)
-                : throw new PerenosException($"{path} is no JSON object.", "Download the file again.");
-        }
-        catch (JsonException error)
-        {
-            throw new PerenosException($"{path} is not JSON: {error.Message}", "Download the file again.", error);
-        }
+        return new ComponentSpec(JsonSerializer.SerializeToElement(JsonFile.ReadObject(path, "Download the file again.")), "$", path);
     }
 }

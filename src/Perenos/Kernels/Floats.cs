@@ -24,6 +24,12 @@ internal unsafe interface IFloats<TSelf>
     /// <summary>Rounds to the nearest bfloat16, ties to even; a NaN stays one.</summary>
     void StoreBFloat16(ushort* target);
 
+    /// <summary>
+    /// Rounds to one of the two nearest bfloat16, the nearer one more often, so that the mean over seeds is the value itself. The
+    /// random bits are a function of <paramref name="seed"/> and of each lane's place, <paramref name="index"/> for the first.
+    /// </summary>
+    void StoreBFloat16AtRandom(ushort* target, uint seed, long index);
+
     static abstract TSelf operator +(TSelf left, TSelf right);
 
     static abstract TSelf operator -(TSelf left, TSelf right);
@@ -36,6 +42,9 @@ internal unsafe interface IFloats<TSelf>
     static abstract TSelf MultiplyAdd(TSelf left, TSelf right, TSelf addend);
 
     static abstract TSelf SquareRoot(TSelf value);
+
+    /// <summary>-1, 0 or 1.</summary>
+    static abstract TSelf Sign(TSelf value);
 
     /// <summary>Larger of the two; where one is NaN, the right one.</summary>
     static abstract TSelf Maximum(TSelf left, TSelf right);
@@ -76,6 +85,12 @@ internal readonly unsafe struct Floats1(float value) : IFloats<Floats1>
         *target = (ushort)(float.IsNaN(_value) ? (bits >> 16) | 0x40 : (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
+    public void StoreBFloat16AtRandom(ushort* target, uint seed, long index)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(_value);
+        *target = (ushort)(float.IsNaN(_value) ? (bits >> 16) | 0x40 : (bits + RandomBits.Of(seed, (uint)index)) >> 16);
+    }
+
     public static Floats1 operator +(Floats1 left, Floats1 right) => new(left._value + right._value);
 
     public static Floats1 operator -(Floats1 left, Floats1 right) => new(left._value - right._value);
@@ -88,6 +103,8 @@ internal readonly unsafe struct Floats1(float value) : IFloats<Floats1>
         new(MathF.FusedMultiplyAdd(left._value, right._value, addend._value));
 
     public static Floats1 SquareRoot(Floats1 value) => new(MathF.Sqrt(value._value));
+
+    public static Floats1 Sign(Floats1 value) => new(value._value > 0 ? 1 : value._value < 0 ? -1 : 0);
 
     public static Floats1 Maximum(Floats1 left, Floats1 right) => new(left._value > right._value ? left._value : right._value);
 
@@ -133,6 +150,15 @@ internal readonly unsafe struct Floats128(Vector128<float> value) : IFloats<Floa
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBFloat16AtRandom(ushort* target, uint seed, long index)
+    {
+        var bits = _value.AsUInt32();
+        var rounded = (bits + RandomBits.Of(Vector128.Create(seed), Vector128.Create((uint)index) + Vector128<uint>.Indices)) >> 16;
+        var chosen = Vector128.ConditionalSelect(Vector128.IsNaN(_value).AsUInt32(), (bits >> 16) | Vector128.Create(0x40u), rounded);
+        Vector64.Narrow(chosen.GetLower(), chosen.GetUpper()).Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats128 operator +(Floats128 left, Floats128 right) => new(left._value + right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -150,6 +176,11 @@ internal readonly unsafe struct Floats128(Vector128<float> value) : IFloats<Floa
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats128 SquareRoot(Floats128 value) => new(Vector128.Sqrt(value._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Floats128 Sign(Floats128 value) => new(
+        Vector128.ConditionalSelect(Vector128.GreaterThan(value._value, Vector128<float>.Zero), Vector128<float>.One,
+            Vector128.ConditionalSelect(Vector128.LessThan(value._value, Vector128<float>.Zero), -Vector128<float>.One, Vector128<float>.Zero)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats128 Maximum(Floats128 left, Floats128 right) => new(Vector128.ConditionalSelect(Vector128.GreaterThan(left._value, right._value), left._value, right._value));
@@ -211,6 +242,15 @@ internal readonly unsafe struct Floats256(Vector256<float> value) : IFloats<Floa
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBFloat16AtRandom(ushort* target, uint seed, long index)
+    {
+        var bits = _value.AsUInt32();
+        var rounded = (bits + RandomBits.Of(Vector256.Create(seed), Vector256.Create((uint)index) + Vector256<uint>.Indices)) >> 16;
+        var chosen = Vector256.ConditionalSelect(Vector256.IsNaN(_value).AsUInt32(), (bits >> 16) | Vector256.Create(0x40u), rounded);
+        Vector128.Narrow(chosen.GetLower(), chosen.GetUpper()).Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats256 operator +(Floats256 left, Floats256 right) => new(left._value + right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -228,6 +268,11 @@ internal readonly unsafe struct Floats256(Vector256<float> value) : IFloats<Floa
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats256 SquareRoot(Floats256 value) => new(Vector256.Sqrt(value._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Floats256 Sign(Floats256 value) => new(
+        Vector256.ConditionalSelect(Vector256.GreaterThan(value._value, Vector256<float>.Zero), Vector256<float>.One,
+            Vector256.ConditionalSelect(Vector256.LessThan(value._value, Vector256<float>.Zero), -Vector256<float>.One, Vector256<float>.Zero)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats256 Maximum(Floats256 left, Floats256 right) => new(Vector256.ConditionalSelect(Vector256.GreaterThan(left._value, right._value), left._value, right._value));
@@ -289,6 +334,15 @@ internal readonly unsafe struct Floats512(Vector512<float> value) : IFloats<Floa
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBFloat16AtRandom(ushort* target, uint seed, long index)
+    {
+        var bits = _value.AsUInt32();
+        var rounded = (bits + RandomBits.Of(Vector512.Create(seed), Vector512.Create((uint)index) + Vector512<uint>.Indices)) >> 16;
+        var chosen = Vector512.ConditionalSelect(Vector512.IsNaN(_value).AsUInt32(), (bits >> 16) | Vector512.Create(0x40u), rounded);
+        Vector256.Narrow(chosen.GetLower(), chosen.GetUpper()).Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats512 operator +(Floats512 left, Floats512 right) => new(left._value + right._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -306,6 +360,11 @@ internal readonly unsafe struct Floats512(Vector512<float> value) : IFloats<Floa
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats512 SquareRoot(Floats512 value) => new(Vector512.Sqrt(value._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Floats512 Sign(Floats512 value) => new(
+        Vector512.ConditionalSelect(Vector512.GreaterThan(value._value, Vector512<float>.Zero), Vector512<float>.One,
+            Vector512.ConditionalSelect(Vector512.LessThan(value._value, Vector512<float>.Zero), -Vector512<float>.One, Vector512<float>.Zero)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Floats512 Maximum(Floats512 left, Floats512 right) => new(Vector512.ConditionalSelect(Vector512.GreaterThan(left._value, right._value), left._value, right._value));

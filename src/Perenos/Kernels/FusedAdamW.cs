@@ -12,7 +12,11 @@ namespace Perenos.Kernels;
 /// <param name="Step">Counts from 1.</param>
 /// <param name="GradientScale">Multiplies the gradient first: clipping, and one over the number of targets.</param>
 public readonly record struct AdamWStep(
-    double LearningRate, double Beta1, double Beta2, double Epsilon, double WeightDecay, long Step, double GradientScale);
+    double LearningRate, double Beta1, double Beta2, double Epsilon, double WeightDecay, long Step, double GradientScale)
+{
+    /// <summary>Seed of stochastic rounding, where the parameter itself is held in bfloat16.</summary>
+    public ulong RoundingSeed { get; init; }
+}
 
 /// <summary>
 /// AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) in one pass over parameter, gradient and both moments.
@@ -27,7 +31,10 @@ public static unsafe class FusedAdamW
     /// Updates parameter and moments in place. Contiguous float32 on the CPU (the gradient may be bfloat16) takes the fused
     /// kernel, anything else <see cref="StepWithTorch"/>.
     /// </summary>
-    /// <param name="parameter">Float32 weights (the master copy, where <paramref name="computeCopy"/> is given).</param>
+    /// <param name="parameter">
+    /// Float32 weights (the master copy, where <paramref name="computeCopy"/> is given), or bfloat16 weights, which are rounded at
+    /// random so that steps smaller than their spacing add up.
+    /// </param>
     /// <param name="gradient">Same shape; left as it is.</param>
     /// <param name="firstMoment">Mean of gradients, same shape and type as the parameter.</param>
     /// <param name="secondMoment">Mean of squared gradients, likewise.</param>
@@ -38,7 +45,7 @@ public static unsafe class FusedAdamW
         Tensor parameter, Tensor gradient, Tensor firstMoment, Tensor secondMoment, in AdamWStep step, Tensor? computeCopy = null)
     {
         CheckShapes(parameter, gradient, firstMoment, secondMoment, computeCopy);
-        bool fused = TensorMemory.IsPlain(parameter, ScalarType.Float32)
+        bool fused = (TensorMemory.IsPlain(parameter, ScalarType.Float32) || TensorMemory.IsPlain(parameter, ScalarType.BFloat16))
             && (TensorMemory.IsPlain(gradient, ScalarType.Float32) || TensorMemory.IsPlain(gradient, ScalarType.BFloat16))
             && TensorMemory.IsPlain(firstMoment, ScalarType.Float32)
             && TensorMemory.IsPlain(secondMoment, ScalarType.Float32)
@@ -67,12 +74,16 @@ public static unsafe class FusedAdamW
         using var scope = NewDisposeScope();
         using var noGraph = no_grad();
         var scaled = gradient.to(firstMoment.dtype).Times(step.GradientScale);
-        parameter.Scale(1 - step.LearningRate * step.WeightDecay);
         firstMoment.Scale(step.Beta1).Increase(scaled, weight: 1 - step.Beta1);
         secondMoment.Scale(step.Beta2).Increase(scaled.square(), weight: 1 - step.Beta2);
         var denominator = secondMoment.sqrt().Times(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))).Increase(step.Epsilon);
-        parameter.Increase(firstMoment.div(denominator), weight: -step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
-        computeCopy?.copy_(parameter);
+        var moved = parameter.to(firstMoment.dtype).Times(1 - step.LearningRate * step.WeightDecay)
+            .Increase(firstMoment.div(denominator), weight: -step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
+        if (parameter.dtype == ScalarType.BFloat16)
+            RandomBits.StoreWithTorch(parameter, moved, step.RoundingSeed);
+        else
+            parameter.copy_(moved);
+        computeCopy?.copy_(moved);
     }
 
     private static void CheckShapes(Tensor parameter, params ReadOnlySpan<Tensor?> others)
@@ -87,12 +98,16 @@ public static unsafe class FusedAdamW
     private readonly struct Kernel : IRangeKernel
     {
         private readonly float* _parameter, _gradient, _first, _second;
-        private readonly ushort* _halfGradient, _copy;
-        private readonly float _keep, _beta1, _beta2, _rest1, _rest2, _rate, _rootScale, _epsilon, _scale;
+        private readonly ushort* _halfParameter, _halfGradient, _copy;
+        private readonly AdamWFormula _formula;
+        private readonly uint _seed;
 
         internal Kernel(Tensor parameter, Tensor gradient, Tensor first, Tensor second, in AdamWStep step, Tensor? copy)
         {
-            _parameter = (float*)TensorMemory.Address(parameter);
+            if (parameter.dtype == ScalarType.BFloat16)
+                _halfParameter = (ushort*)TensorMemory.Address(parameter);
+            else
+                _parameter = (float*)TensorMemory.Address(parameter);
             if (gradient.dtype == ScalarType.BFloat16)
                 _halfGradient = (ushort*)TensorMemory.Address(gradient);
             else
@@ -100,15 +115,8 @@ public static unsafe class FusedAdamW
             _first = (float*)TensorMemory.Address(first);
             _second = (float*)TensorMemory.Address(second);
             _copy = copy is null ? null : (ushort*)TensorMemory.Address(copy);
-
-            // Constants in double, rounded once.
-            _keep = (float)(1 - step.LearningRate * step.WeightDecay);
-            (_beta1, _rest1) = ((float)step.Beta1, (float)(1 - step.Beta1));
-            (_beta2, _rest2) = ((float)step.Beta2, (float)(1 - step.Beta2));
-            _rate = (float)(step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
-            _rootScale = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step)));
-            _epsilon = (float)step.Epsilon;
-            _scale = (float)step.GradientScale;
+            _formula = new AdamWFormula(step);
+            _seed = (uint)step.RoundingSeed;
         }
 
         public void Run<TFloats>(long start, long end)
@@ -125,18 +133,42 @@ public static unsafe class FusedAdamW
         private void Update<TFloats>(long index)
             where TFloats : struct, IFloats<TFloats>
         {
-            var gradient = (_gradient is null ? TFloats.LoadBFloat16(_halfGradient + index) : TFloats.Load(_gradient + index))
-                * TFloats.Broadcast(_scale);
-            var first = TFloats.Broadcast(_beta1) * TFloats.Load(_first + index) + TFloats.Broadcast(_rest1) * gradient;
-            var second = TFloats.Broadcast(_beta2) * TFloats.Load(_second + index) + TFloats.Broadcast(_rest2) * (gradient * gradient);
+            var gradient = _gradient is null ? TFloats.LoadBFloat16(_halfGradient + index) : TFloats.Load(_gradient + index);
+            var parameter = _parameter is null ? TFloats.LoadBFloat16(_halfParameter + index) : TFloats.Load(_parameter + index);
+            var (first, second) = (TFloats.Load(_first + index), TFloats.Load(_second + index));
+            parameter = _formula.Apply(parameter, gradient, ref first, ref second);
             first.Store(_first + index);
             second.Store(_second + index);
-            var denominator = TFloats.SquareRoot(second) * TFloats.Broadcast(_rootScale) + TFloats.Broadcast(_epsilon);
-            var parameter = TFloats.Load(_parameter + index) * TFloats.Broadcast(_keep)
-                - TFloats.Broadcast(_rate) * first / denominator;
-            parameter.Store(_parameter + index);
+            if (_parameter is null)
+                parameter.StoreBFloat16AtRandom(_halfParameter + index, _seed, index);
+            else
+                parameter.Store(_parameter + index);
             if (_copy is not null)
                 parameter.StoreBFloat16(_copy + index);
         }
+    }
+}
+
+/// <summary>The arithmetic of one AdamW step, its constants taken in double and rounded once.</summary>
+internal readonly struct AdamWFormula(in AdamWStep step)
+{
+    private readonly float _keep = (float)(1 - step.LearningRate * step.WeightDecay);
+    private readonly float _beta1 = (float)step.Beta1, _rest1 = (float)(1 - step.Beta1);
+    private readonly float _beta2 = (float)step.Beta2, _rest2 = (float)(1 - step.Beta2);
+    private readonly float _rate = (float)(step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
+    private readonly float _rootScale = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step)));
+    private readonly float _epsilon = (float)step.Epsilon;
+    private readonly float _scale = (float)step.GradientScale;
+
+    /// <summary>The moved parameter, and both moments moved on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TFloats Apply<TFloats>(TFloats parameter, TFloats gradient, ref TFloats first, ref TFloats second)
+        where TFloats : struct, IFloats<TFloats>
+    {
+        gradient *= TFloats.Broadcast(_scale);
+        first = TFloats.Broadcast(_beta1) * first + TFloats.Broadcast(_rest1) * gradient;
+        second = TFloats.Broadcast(_beta2) * second + TFloats.Broadcast(_rest2) * (gradient * gradient);
+        var denominator = TFloats.SquareRoot(second) * TFloats.Broadcast(_rootScale) + TFloats.Broadcast(_epsilon);
+        return parameter * TFloats.Broadcast(_keep) - TFloats.Broadcast(_rate) * first / denominator;
     }
 }

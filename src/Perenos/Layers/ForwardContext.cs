@@ -126,7 +126,14 @@ public sealed class ForwardContext
         return cat([ahead.expand(heads.shape[0], ahead.shape[1], ahead.shape[2], ahead.shape[3]), heads], 2).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Adds (B or 1, H, 1, K) to the scores of every layer.</summary>
+    /// <summary>Keeps texts that share a row apart: a token sees those of its own number only. (B, T) int64.</summary>
+    internal void Separate(Tensor texts, ScalarType type)
+    {
+        using var apart = Apart(texts, type);
+        AddToScores(apart);
+    }
+
+    /// <summary>Adds (B or 1, H or 1, T or 1, K) to the scores of every layer.</summary>
     internal void AddToScores(Tensor biases)
     {
         using var scope = NewDisposeScope();
@@ -179,6 +186,13 @@ public sealed class ForwardContext
     internal Tensor CausalMask(ScalarType type) => VisibleFrom(_time, _past, null, Positions.device, type);
 
     private Tensor MinusOne() => Arithmetic.Filled([1], -1, ScalarType.Int64, Positions.device);
+
+    // (B, T) -> (B, 1, T, T)
+    private static Tensor Apart(Tensor texts, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        return texts.unsqueeze(2).ne(texts.unsqueeze(1)).unsqueeze(1).to(type).Scale(Hidden).MoveToOuterDisposeScope();
+    }
 
     private static Tensor VisibleFrom(long time, long past, Tensor? attentionMask, Device device, ScalarType type)
     {

@@ -64,26 +64,38 @@ public abstract class CausalModel : IDisposable
     /// <param name="positions">(B, T); 0, 1, 2 … by default.</param>
     /// <param name="cache">Keys and values of earlier tokens; grows by T.</param>
     /// <param name="balance">Learns how evenly the tokens spread over experts, where there are any.</param>
+    /// <param name="texts">(B, T) int64: numbers of the texts that share a row and must not see each other.</param>
     public Tensor Hidden(
-        Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null, RouterBalance? balance = null)
+        Tensor tokens, Tensor? attentionMask = null, Tensor? positions = null, KeyValueCache? cache = null, RouterBalance? balance = null, Tensor? texts = null)
     {
         using var scope = NewDisposeScope();
-        var hidden = HiddenOfAll(tokens, attentionMask, positions, cache, balance);
+        var hidden = HiddenOfAll(tokens, attentionMask, positions, cache, balance, texts);
         long ahead = hidden.shape[1] - tokens.shape[1];
         return (ahead == 0 ? hidden : hidden.narrow(1, ahead, tokens.shape[1]).contiguous()).MoveToOuterDisposeScope();
     }
 
     /// <summary>As <see cref="Hidden"/>, the virtual tokens of a first call before the text, (B, N + T, C).</summary>
-    internal Tensor HiddenOfAll(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache, RouterBalance? balance = null)
+    internal Tensor HiddenOfAll(Tensor tokens, Tensor? attentionMask, Tensor? positions, KeyValueCache? cache, RouterBalance? balance = null, Tensor? texts = null)
     {
         using var scope = NewDisposeScope();
         var context = ForwardContext.For(tokens, attentionMask, positions, cache, ComputeType, Parts);
         context.Balance = balance;
+        if (texts is not null)
+            context.Separate(texts, ComputeType);
         var hidden = Embed(tokens, context);
         foreach (var layer in Layers)
             hidden = layer.Forward(hidden, context);
         cache?.Advance(tokens.shape[1]);
         return FinalNorm(hidden).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Prepares a call on (B, T) tokens whose layers the caller drives one by one; positions and texts as for <see cref="Hidden"/>.</summary>
+    internal ForwardContext Begin(Tensor tokens, Tensor? positions, Tensor? texts)
+    {
+        var context = ForwardContext.For(tokens, attentionMask: null, positions, cache: null, ComputeType, Parts);
+        if (texts is not null)
+            context.Separate(texts, ComputeType);
+        return context;
     }
 
     /// <summary>What the head sees of hidden states (…, C): the factor of the logits stands before it, so that a loss from hidden states needs no other.</summary>

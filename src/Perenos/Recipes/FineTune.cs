@@ -42,9 +42,11 @@ public static class FineTune
 
     private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop)
     {
+        using var board = run.Config.Tensorboard ? TensorBoardLog.Create(folder.TensorBoard, listener.Clock) : null;
         void Tell(RunEvent happened)
         {
             log.Append(happened);
+            board?.Append(happened);
             listener.Event(happened);
         }
 
@@ -54,7 +56,7 @@ public static class FineTune
         {
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
-        })
+        }, run.Penalty, run.Objective)
         { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
         using (training)
         {
@@ -125,6 +127,7 @@ public static class FineTune
         PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, long start,
         Action<RunEvent> tell, RunListener listener, CancellationToken stop)
     {
+        double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         tell(new RunEvent.Evaluation("after", examination.Scores(after)));
@@ -143,7 +146,7 @@ public static class FineTune
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after };
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.

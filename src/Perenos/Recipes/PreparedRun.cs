@@ -7,6 +7,7 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
+using Perenos.Transfer;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
@@ -14,10 +15,11 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, Adapter? adapter, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
-        Order = new BatchOrder(data.Train, config.Training, config.Seed);
+        Replay = replay;
+        Order = new BatchOrder(data.Train, config.Training, config.Seed, replay);
     }
 
     /// <summary>The configuration with every default filled in.</summary>
@@ -40,6 +42,20 @@ public sealed class PreparedRun : IDisposable
 
     /// <summary>What learns.</summary>
     public IReadOnlyList<Trainable> Trainables { get; }
+
+    /// <summary>What keeps the weights near where they started, or none.</summary>
+    public AnchorPenalty? Penalty { get; private init; }
+
+    /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
+    private Pretrained? Teacher { get; init; }
+
+    /// <summary>What is minimised.</summary>
+    public Objective Objective => Config.Training.Recompute
+        ? Recomputation.Of(Pretrained.Model)
+        : Retention.ObjectiveOf(Config, Pretrained, Teacher, Adapter) ?? CrossEntropy.Of(Pretrained.Model);
+
+    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
+    public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -70,16 +86,22 @@ public sealed class PreparedRun : IDisposable
         {
             var renderer = Rendering.For(pretrained, config.Data.Template);
             var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength - config.Method.VirtualTokenCount);
+            // Before an adapter is attached: what the base writes is the base's.
+            var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
             var parts = pretrained.Model.Parts;
             if (config.Training.LearningRate is null)
-                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) } };
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
             var adapter = AdapterStart.Of(config, pretrained, data);
-            var trainables = adapter is null
-                ? parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key))).ToList()
-                : Learning(adapter, config.Method);
+            var trainables = adapter is null ? Learning(pretrained.Model) : Learning(adapter, config.Method);
+            trainables = LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count);
+            RefuseCombinations(config, pretrained.Model, trainables);
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
-            return new PreparedRun(config, compute, pretrained, renderer, data, adapter, trainables);
+            return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
+            {
+                Penalty = Retention.PenaltyOf(config, pretrained, trainables),
+                Teacher = Retention.TeacherOf(config, pretrained, adapter),
+            };
         }
         catch
         {
@@ -94,17 +116,13 @@ public sealed class PreparedRun : IDisposable
     public (double Seconds, long Memory) Rehearse(TimeProvider clock)
     {
         int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
-        var longest = Batch.Of([.. Data.Train.OrderByDescending(example => example.Ids.Length).Take(rows)]);
+        var longest = Batch.Of([.. Data.Train.Concat(Replay.SelectMany(epoch => epoch)).OrderByDescending(example => example.Ids.Length).Take(rows)]);
         double best = double.MaxValue;
         // The first pass pays for caches and code generation; the second is what a step costs.
         for (int pass = 0; pass < 2; pass++)
         {
             long start = clock.GetTimestamp();
-            using (var scope = NewDisposeScope())
-            {
-                var loss = BatchLoss.Sum(Pretrained.Model, BatchLoss.LearntStates(Pretrained.Model, longest), longest, 1.0 / longest.Targets.Length);
-                loss.backward();
-            }
+            Objective(longest, 1.0 / longest.Targets.Length).Dispose();
 
             foreach (var trainable in Trainables)
             {
@@ -116,15 +134,35 @@ public sealed class PreparedRun : IDisposable
         }
 
         double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
-        long optimizer = TrainableParameters * (Compute.Type == ScalarType.Float32 || Adapter is not null ? 8 : 12);
+        bool hasMaster = Trainables.Any(trainable => trainable.Tensor.dtype != ScalarType.Float32) && Config.Training.Optimizer.KeepsMaster;
+        long optimizer = TrainableParameters * (Config.Training.Optimizer.StateBytes + (hasMaster ? 4 : 0));
         return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
     }
 
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
+        Penalty?.Dispose();
+        Teacher?.Dispose();
         Adapter?.Dispose();
         Pretrained.Dispose();
+    }
+
+    // What only the loaded model shows.
+    private static void RefuseCombinations(RunConfig config, CausalModel model, IReadOnlyList<Trainable> trainables)
+    {
+        bool drops = config.Method is LoraConfig { Dropout: > 0 } or DoraConfig { Dropout: > 0 };
+        string? against = drops ? "method.dropout: a layer would drop something else the second time"
+            : config.Retention.Distillation is not null ? "retention.distillation"
+            : config.Method.VirtualTokenCount > 0 ? "virtual tokens"
+            : model.BalanceWeight != 0 ? "the balance of this model's experts"
+            : null;
+        if (config.Training.Recompute && against is not null)
+            throw new PerenosException($"training.recompute does not go together with {against}.", "Remove one of the two.");
+        if (config.Training.Pack && config.Method.VirtualTokenCount > 0)
+            throw new PerenosException("training.pack does not go together with virtual tokens, which stand before each text.", "Remove it, or choose another method.");
+        if (!config.Training.Optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
+            throw new PerenosException($"training.optimizer.stochastic_rounding is set, but {wide.Name} learns in {wide.Tensor.dtype}.", "It is for all weights in bfloat16: set dtype: bfloat16 and method full, or remove the key.");
     }
 
     // Ranges are checked before anything is loaded.
@@ -144,6 +182,13 @@ public sealed class PreparedRun : IDisposable
         Demand(training.MicroBatchSize is null or > 0, "training.micro_batch_size", training.MicroBatchSize, "1 or more");
         Demand(training.LearningRate is null || training.LearningRate > 0 && double.IsFinite(training.LearningRate.Value), "training.learning_rate", training.LearningRate, "more than 0, such as 1e-4");
         Demand(training.WarmupShare is >= 0 and <= 1, "training.warmup_share", training.WarmupShare, "0 to 1");
+        Demand(training.FinalRateShare is >= 0 and < 1, "training.final_rate_share", training.FinalRateShare, "0 to 1, such as 0.1");
+        Demand(training.ScheduleCycles > 0, "training.schedule_cycles", training.ScheduleCycles, "1 or more");
+        Demand(training.SchedulePower > 0, "training.schedule_power", training.SchedulePower, "more than 0");
+        Demand(training.DecayShare >= 0 && training.DecayShare + training.WarmupShare <= 1, "training.decay_share", training.DecayShare, "0 to 1, with training.warmup_share at most 1");
+        Demand(training.AverageDecay is null or > 0 and < 1, "training.average_decay", training.AverageDecay, "more than 0, less than 1, such as 0.999");
+        Demand(training.LayerRateDecay is > 0 and <= 1, "training.layer_rate_decay", training.LayerRateDecay, "more than 0, at most 1, such as 0.9");
+        Demand(training.LearningRate is not null || training.Optimizer.DefaultRateFactor is not null, "training.learning_rate", "nothing", "--learning-rate: for SGD none can be guessed");
         Demand(training.WeightDecay >= 0, "training.weight_decay", training.WeightDecay, "0 or more");
         Demand(training.GradientClip >= 0, "training.gradient_clip", training.GradientClip, "0 (off) or more");
         Demand(training.ValidateEvery is null or > 0, "training.validate_every", training.ValidateEvery, "1 or more");
@@ -156,6 +201,7 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
         Demand(config.Method is not LoraConfig { RateRatio: <= 0 }, "method.rate_ratio", (config.Method as LoraConfig)?.RateRatio, "1 (the same rate) or more, such as 16");
+        Retention.Check(config);
         return config;
     }
 
@@ -163,7 +209,10 @@ public sealed class PreparedRun : IDisposable
     private static double RateOf(MethodConfig method, ModelParts parts) =>
         method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.EmbeddingScale(parts) : 1);
 
-    private static List<Trainable> Learning(Adapter adapter, MethodConfig method)
+    private static IReadOnlyList<Trainable> Learning(CausalModel model) =>
+        [.. model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, model.Embedding.Weight) })];
+
+    private static IReadOnlyList<Trainable> Learning(Adapter adapter, MethodConfig method)
     {
         var norms = adapter.NormWeights;
         double ratio = (method as LoraConfig)?.RateRatio ?? 1;

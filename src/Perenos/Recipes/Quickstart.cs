@@ -22,7 +22,7 @@ public static class Quickstart
     public sealed record Size(int Train, int Validation, int Test, int Epochs)
     {
         /// <summary>What <c>perenos quickstart</c> does.</summary>
-        public static Size Full { get; } = new(300, 24, 120, 9);
+        public static Size Full { get; } = new(300, 24, 120, 10);
 
         /// <summary>Enough to see that everything works.</summary>
         public static Size Short { get; } = new(32, 8, 16, 2);
@@ -54,7 +54,7 @@ public static class Quickstart
                 Epochs = size.Epochs,
                 BatchSize = 8,
                 // The trials behind these rates: docs/experiments/quickstart.md.
-                LearningRate = method is LoraConfig ? 2e-3 : 1e-3,
+                LearningRate = method is LoraConfig ? 1.5e-3 : 1e-3,
             },
             Evaluation = new EvaluationConfig { TestRecords = size.Test, Generation = new GenerationConfig { MaxNewTokens = 96 } },
             Seed = seed,

@@ -85,7 +85,19 @@ internal static class RunReport
             findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
         }
 
+        if (result.Forecast is { } forecast)
+            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget)));
         return findings;
+    }
+
+    private static string Forecast(double forecast, double? budget)
+    {
+        const string what = "forecast for the guarded text by elastic weight consolidation";
+        if (budget is not { } most)
+            return $"{what}.";
+        return forecast <= 1.05 * most
+            ? string.Create(CultureInfo.InvariantCulture, $"{what}; the budget was {most}.")
+            : string.Create(CultureInfo.InvariantCulture, $"{what}: the budget of {most} was not met. Train longer, begin with a larger lambda, or lower the learning rate.");
     }
 
     private static string Forgotten(Metric change) => change switch
@@ -146,11 +158,24 @@ internal static class RunReport
             Facts =
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
+                new Fact("optimizer", training.Optimizer.Name),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
                 new Fact("computes in", run.Compute.Reason),
+                .. AgainstForgetting(run).Select(what => new Fact("against forgetting", what)),
                 new Fact("seed", $"{run.Config.Seed}"),
             ],
         };
+    }
+
+    private static IEnumerable<string> AgainstForgetting(PreparedRun run)
+    {
+        var retention = run.Config.Retention;
+        if (retention.Penalty is { } penalty)
+            yield return string.Create(CultureInfo.InvariantCulture, $"{(penalty is EwcConfig ? "elastic weight consolidation" : "L2-SP")}, λ {penalty.Strength:G3}{(penalty.Budget is { } most ? $", steered to at most {most} nats" : "")}");
+        if (retention.Replay is { } replay)
+            yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Replay.Sum(epoch => epoch.Count):N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
+        if (retention.Distillation is { } distillation)
+            yield return string.Create(CultureInfo.InvariantCulture, $"distillation from the base, weight {distillation.Weight:G3}, temperature {distillation.Temperature:G3}");
     }
 
     private static ResultSection Results(RunResult result)

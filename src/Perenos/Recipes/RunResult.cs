@@ -29,6 +29,9 @@ public sealed record RunResult
 
     /// <summary>The model as it became.</summary>
     public Judgement? After { get; init; }
+
+    /// <summary>What elastic weight consolidation expects the guarded text to have lost, in nats per token; null without it.</summary>
+    public double? Forecast { get; init; }
 }
 
 /// <summary>Who listens to a run.</summary>

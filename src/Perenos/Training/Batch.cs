@@ -14,6 +14,12 @@ public sealed class Batch
     /// <summary>Of each token, whether it is an example's and not padding.</summary>
     public bool[] IsReal { get; }
 
+    /// <summary>Of each token, the number of its text in its row, where several share one; otherwise null.</summary>
+    public long[]? Texts { get; private init; }
+
+    /// <summary>Of each token, its position in its text, where several share a row; otherwise null.</summary>
+    public long[]? Places { get; private init; }
+
     /// <summary>B.</summary>
     public int Rows { get; }
 
@@ -25,6 +31,11 @@ public sealed class Batch
 
     /// <summary>The token predicted from each place.</summary>
     public long[] Targets { get; }
+
+    /// <summary>The same places with other tokens to be predicted, in the same order; the inputs stay.</summary>
+    public Batch Labelled(long[] targets) => targets.Length == Targets.Length
+        ? new Batch(Tokens, IsReal, Rows, Width, Positions, targets) { Texts = Texts, Places = Places }
+        : throw new ArgumentException($"{targets.Length} tokens for {Targets.Length} places.", nameof(targets));
 
     /// <summary>Puts examples side by side.</summary>
     public static Batch Of(IReadOnlyList<Example> examples)
@@ -49,5 +60,61 @@ public sealed class Batch
         }
 
         return new Batch(tokens, isReal, examples.Count, width, [.. positions], [.. targets]);
+    }
+
+    /// <summary>Puts several examples into a row where they fit, the longest first; none sees another, and each begins at position 0.</summary>
+    /// <param name="examples">The examples.</param>
+    /// <param name="width">Most tokens of a row; a longer example gets a row as long as itself.</param>
+    public static Batch Pack(IReadOnlyList<Example> examples, int width)
+    {
+        width = Math.Max(width, examples.Max(example => example.Ids.Length - 1));
+        var rows = Fill(examples, width);
+        width = Math.Max(1, rows.Max(row => row.Sum(example => example.Ids.Length - 1)));
+        var (tokens, isReal, texts, places) = (new long[rows.Count * width], new bool[rows.Count * width], new long[rows.Count * width], new long[rows.Count * width]);
+        List<long> positions = [], targets = [];
+        for (int row = 0; row < rows.Count; row++)
+        {
+            int place = row * width;
+            foreach (var (text, example) in rows[row].Index())
+            {
+                for (int time = 0; time < example.Ids.Length; time++)
+                {
+                    // Nothing is predicted from the last token, so it takes no place.
+                    if (time < example.Ids.Length - 1)
+                        (tokens[place + time], isReal[place + time], texts[place + time], places[place + time]) = (example.Ids[time], true, text + 1, time);
+                    if (time > 0 && example.IsLearnt[time])
+                    {
+                        positions.Add(place + time - 1);
+                        targets.Add(example.Ids[time]);
+                    }
+                }
+
+                place += example.Ids.Length - 1;
+            }
+        }
+
+        return new Batch(tokens, isReal, rows.Count, width, [.. positions], [.. targets]) { Texts = texts, Places = places };
+    }
+
+    // First fit, the longest first.
+    private static List<List<Example>> Fill(IReadOnlyList<Example> examples, int width)
+    {
+        List<List<Example>> rows = [];
+        List<int> room = [];
+        foreach (var example in examples.OrderByDescending(example => example.Ids.Length))
+        {
+            int row = room.FindIndex(left => left >= example.Ids.Length - 1);
+            if (row < 0)
+            {
+                row = rows.Count;
+                rows.Add([]);
+                room.Add(width);
+            }
+
+            rows[row].Add(example);
+            room[row] -= example.Ids.Length - 1;
+        }
+
+        return rows;
     }
 }

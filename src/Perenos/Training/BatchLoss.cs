@@ -34,8 +34,10 @@ public static class BatchLoss
     public static Tensor LearntStates(CausalModel model, Batch batch, RouterBalance? balance = null)
     {
         using var scope = NewDisposeScope();
-        var tokens = tensor(batch.Tokens, [batch.Rows, batch.Width], device: model.Device);
-        var hidden = model.Hidden(tokens, balance: balance); // (B, T, C)
+        Tensor InRows(long[] numbers) => tensor(numbers, [batch.Rows, batch.Width], device: model.Device);
+        var hidden = batch is { Texts: { } texts, Places: { } places }
+            ? model.Hidden(InRows(batch.Tokens), positions: InRows(places), balance: balance, texts: InRows(texts))
+            : model.Hidden(InRows(batch.Tokens), balance: balance); // (B, T, C)
         return hidden.view(-1, hidden.shape[^1]).index_select(0, tensor(batch.Positions, device: model.Device)).MoveToOuterDisposeScope();
     }
 

@@ -19,13 +19,22 @@ public sealed class BatchOrder
     private readonly IReadOnlyList<Example> _examples;
     private readonly TrainingConfig _settings;
     private readonly ulong _seed;
+    private readonly int _longest;
+    private readonly int _own;
+    private readonly int[] _parts;
     private readonly List<int> _firstStepOfEpoch = [0];
     private (int Epoch, int[][] Batches) _current = (-1, []);
 
-    /// <summary>Plans batches of <paramref name="examples"/>.</summary>
-    public BatchOrder(IReadOnlyList<Example> examples, TrainingConfig settings, ulong seed)
+    /// <summary>Plans batches.</summary>
+    /// <param name="examples">What every epoch holds.</param>
+    /// <param name="settings">Epochs, steps, batches.</param>
+    /// <param name="seed">Seed of the order.</param>
+    /// <param name="beside">What the first, the second … epoch holds beside them, from the start again where epochs are left; none by default.</param>
+    public BatchOrder(IReadOnlyList<Example> examples, TrainingConfig settings, ulong seed, IReadOnlyList<IReadOnlyList<Example>>? beside = null)
     {
-        (_examples, _settings, _seed) = (examples, settings, seed);
+        (_examples, _own, _settings, _seed) = ([.. examples, .. (beside ?? []).SelectMany(part => part)], examples.Count, settings, seed);
+        _parts = [.. (beside ?? []).Select(part => part.Count)];
+        _longest = _examples.Max(example => example.Ids.Length) - 1;
         StepsPerEpoch = EpochBatches(0).Length;
         TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * settings.Epochs));
         if (settings.MaximumSteps is { } most)
@@ -37,6 +46,9 @@ public sealed class BatchOrder
 
     /// <summary>Steps of the whole run.</summary>
     public int TotalSteps { get; }
+
+    /// <summary>Epochs that the run enters.</summary>
+    public int Epochs => (TotalSteps + StepsPerEpoch - 1) / StepsPerEpoch;
 
     /// <summary>The micro-batches of a step.</summary>
     public IReadOnlyList<Batch> At(int step)
@@ -60,26 +72,26 @@ public sealed class BatchOrder
     private Batch[] Micro(int[] rows)
     {
         int size = _settings.MicroBatchSize ?? rows.Length;
-        return [.. rows.Chunk(size).Select(chunk => Batch.Of([.. chunk.Select(row => _examples[row])]))];
+        return [.. rows.Chunk(size).Select(chunk => chunk.Select(row => _examples[row]).ToList()).Select(chunk => _settings.Pack ? Batch.Pack(chunk, _longest) : Batch.Of(chunk))];
     }
 
     private int[][] EpochBatches(int epoch)
     {
         if (_current.Epoch == epoch)
             return _current.Batches;
-        var order = Seed.Permutation(_seed, $"order of epoch {epoch}", _examples.Count);
+        int part = _parts.Length == 0 ? 0 : epoch % _parts.Length;
+        int beside = _parts.ElementAtOrDefault(part), before = _parts.Take(part).Sum();
+        int[] order = [.. Seed.Permutation(_seed, $"order of epoch {epoch}", _own + beside).Select(index => index < _own ? index : index + before)];
         int batch = _settings.BatchTokens is { } tokens
             ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Ids.Length))))
             : _settings.BatchSize;
-        int stretch = batch * Math.Clamp(_examples.Count / (batch * LeastStretches), 1, MostBatchesPerStretch);
+        int stretch = batch * Math.Clamp(order.Length / (batch * LeastStretches), 1, MostBatchesPerStretch);
         List<int[]> batches = [];
         foreach (var rows in order.Chunk(stretch))
         {
-            Array.Sort(rows, (left, right) =>
-            {
-                int byLength = _examples[left].Ids.Length.CompareTo(_examples[right].Ids.Length);
-                return byLength != 0 ? byLength : left.CompareTo(right);
-            });
+            // Packed rows hold no padding whatever the lengths, so their batches may stay random.
+            if (!_settings.Pack)
+                Array.Sort(rows, ByLength);
             batches.AddRange(Fill(rows));
         }
 
@@ -88,19 +100,29 @@ public sealed class BatchOrder
         return _current.Batches;
     }
 
+    private int ByLength(int left, int right)
+    {
+        int byLength = _examples[left].Ids.Length.CompareTo(_examples[right].Ids.Length);
+        return byLength != 0 ? byLength : left.CompareTo(right);
+    }
+
     private IEnumerable<int[]> Fill(int[] rows)
     {
         if (_settings.BatchTokens is not { } budget)
             return rows.Chunk(_settings.BatchSize);
         List<int[]> batches = [];
         List<int> batch = [];
+        int tokens = 0;
         foreach (int row in rows)
         {
-            // Rows come by rising length: the newest is the widest.
-            if (batch.Count > 0 && (batch.Count + 1) * _examples[row].Ids.Length > budget)
+            // Side by side, rows come by rising length: the newest is the widest.
+            int length = _examples[row].Ids.Length;
+            tokens = _settings.Pack ? tokens + length : (batch.Count + 1) * length;
+            if (batch.Count > 0 && tokens > budget)
             {
                 batches.Add([.. batch]);
                 batch.Clear();
+                tokens = length;
             }
 
             batch.Add(row);

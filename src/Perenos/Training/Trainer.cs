@@ -13,7 +13,14 @@ namespace Perenos.Training;
 /// <param name="LearningRate">Rate used.</param>
 /// <param name="Tokens">Tokens computed, padding included.</param>
 /// <param name="Targets">Tokens learnt from.</param>
-public readonly record struct StepReport(int Step, double Loss, double GradientNorm, double LearningRate, long Tokens, long Targets);
+public readonly record struct StepReport(int Step, double Loss, double GradientNorm, double LearningRate, long Tokens, long Targets)
+{
+    /// <summary>Value of a penalty in the loss, which <see cref="Loss"/> leaves out.</summary>
+    public double Penalty { get; init; }
+
+    /// <summary>What a pull of the weights did; null without one.</summary>
+    public PullReport? Pull { get; init; }
+}
 
 /// <summary>The loop: forward, loss, backward, clip, update. Whatever else happens in a run happens between its steps.</summary>
 public sealed class Trainer : IDisposable
@@ -22,19 +29,27 @@ public sealed class Trainer : IDisposable
     private readonly IReadOnlyList<Trainable> _trainables;
     private readonly TrainingConfig _settings;
     private readonly LearningRate _rate;
+    private readonly IWeightPull? _pull;
+    private readonly Objective _objective;
+    private readonly WeightAverage? _average;
 
     /// <summary>Prepares a run over <paramref name="trainables"/>; everything else of the model stays as it is.</summary>
-    public Trainer(CausalModel model, IReadOnlyList<Trainable> trainables, TrainingConfig settings, LearningRate rate)
+    public Trainer(CausalModel model, IReadOnlyList<Trainable> trainables, TrainingConfig settings, LearningRate rate, IWeightPull? pull = null, Objective? objective = null)
     {
-        (_model, _trainables, _settings, _rate) = (model, trainables, settings, rate);
-        Optimizer = new AdamW(trainables, settings);
+        (_model, _trainables, _settings, _rate, _pull) = (model, trainables, settings, rate, pull);
+        _objective = objective ?? CrossEntropy.Of(model);
+        Optimizer = new Optimizer(trainables, settings, pull);
+        _average = settings.AverageDecay is { } decay ? new WeightAverage(trainables, decay) : null;
     }
 
-    /// <summary>Adam's moments.</summary>
-    public AdamW Optimizer { get; }
+    /// <summary>What moves the weights.</summary>
+    public Optimizer Optimizer { get; }
 
     /// <summary>Tensors that learn.</summary>
     public IReadOnlyList<Trainable> Trainables => _trainables;
+
+    /// <summary>Everything that a later step depends on beside the weights themselves, by name.</summary>
+    public IEnumerable<(string Name, Tensor Tensor)> State() => Optimizer.State().Concat(_average?.State() ?? []);
 
     /// <summary>Steps taken.</summary>
     public int StepsTaken { get; set; }
@@ -47,9 +62,10 @@ public sealed class Trainer : IDisposable
         long targets = microBatches.Sum(batch => (long)batch.Targets.Length);
         var losses = zeros(1, device: _model.Device);
         foreach (var batch in microBatches.Where(batch => batch.Targets.Length > 0))
-            losses.Increase(Backward(batch, 1.0 / targets));
+            losses.Increase(_objective(batch, 1.0 / targets));
 
         double loss = losses.item<float>();
+        double penalty = _pull?.AddToGradients() ?? 0;
         double norm = GradientNorm.Of(_trainables.Select(trainable => trainable.Tensor.grad).OfType<Tensor>());
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
         {
@@ -63,11 +79,32 @@ public sealed class Trainer : IDisposable
         double rate = _rate.At(StepsTaken);
         Optimizer.Step(rate, clip);
         StepsTaken++;
-        return new StepReport(StepsTaken, loss, norm, rate, microBatches.Sum(batch => (long)batch.Tokens.Length), targets);
+        _average?.Add(StepsTaken);
+        return new StepReport(StepsTaken, loss, norm, rate, microBatches.Sum(batch => (long)batch.Tokens.Length), targets)
+        {
+            Penalty = penalty,
+            Pull = _pull?.EndStep(),
+        };
     }
 
+    /// <summary>Runs with the weights that will be kept: their moving average where one is asked for, otherwise the present ones.</summary>
+    public void Show(Action look)
+    {
+        if (_average is null)
+            look();
+        else
+            _average.Show(look);
+    }
+
+    /// <summary>Makes the weights that will be kept the model's for good.</summary>
+    public void KeepAverage() => _average?.Apply();
+
     /// <summary>Frees the optimizer's state.</summary>
-    public void Dispose() => Optimizer.Dispose();
+    public void Dispose()
+    {
+        _average?.Dispose();
+        Optimizer.Dispose();
+    }
 
     // A refused step leaves nothing behind for the next one to add to.
     private void ForgetGradients()
@@ -77,14 +114,5 @@ public sealed class Trainer : IDisposable
             using var gradient = trainable.Tensor.grad;
             trainable.Tensor.grad = null;
         }
-    }
-
-    // Adds this micro-batch's share to the gradients; gives its share of the loss.
-    private Tensor Backward(Batch batch, double scale)
-    {
-        using var scope = NewDisposeScope();
-        var loss = BatchLoss.Training(_model, batch, scale);
-        loss.backward();
-        return loss.detach().MoveToOuterDisposeScope();
     }
 }

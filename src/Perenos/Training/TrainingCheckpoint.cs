@@ -40,7 +40,7 @@ public static class TrainingCheckpoint
     public static void Save(string folder, Trainer trainer, TrainingState state) => AtomicFile.WriteFolder(folder, temporary =>
     {
         SaveWeights(temporary, trainer.Trainables);
-        SafetensorsWriter.Write(Path.Combine(temporary, OptimizerName), trainer.Optimizer.State());
+        SafetensorsWriter.Write(Path.Combine(temporary, OptimizerName), trainer.State());
         ConfigFile.Write(Path.Combine(temporary, StateName), state);
     });
 
@@ -50,7 +50,7 @@ public static class TrainingCheckpoint
     {
         var state = ConfigFile.Read<TrainingState>(Path.Combine(folder, StateName));
         LoadWeights(folder, trainer.Trainables);
-        Fill(Path.Combine(folder, OptimizerName), [.. trainer.Optimizer.State()]);
+        Fill(Path.Combine(folder, OptimizerName), [.. trainer.State()]);
         trainer.StepsTaken = state.Step;
         trainer.Optimizer.StepCount = state.Step;
         return state;

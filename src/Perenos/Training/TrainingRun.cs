@@ -30,6 +30,8 @@ public enum TrainingEnd
 /// <param name="folder">Where checkpoints go.</param>
 /// <param name="clock">Measures seconds.</param>
 /// <param name="tell">Told of every event.</param>
+/// <param name="pull">What keeps the weights near their start, or none.</param>
+/// <param name="objective">What is minimised; by default the cross-entropy.</param>
 public sealed class TrainingRun(
     CausalModel model,
     IReadOnlyList<Trainable> trainables,
@@ -38,12 +40,14 @@ public sealed class TrainingRun(
     IReadOnlyList<Example> validation,
     RunFolder folder,
     TimeProvider clock,
-    Action<RunEvent> tell) : IDisposable
+    Action<RunEvent> tell,
+    IWeightPull? pull = null,
+    Objective? objective = null) : IDisposable
 {
     // Validation keeps no graph, so its batches may be larger than those of training.
     private const int ValidationBatchTokens = 8192;
 
-    private readonly Trainer _trainer = new(model, trainables, settings, RateOf(settings, order));
+    private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective);
     private TrainingState _state = new();
 
     /// <summary>Called before each step with its number, for what changes by step (dropout).</summary>
@@ -55,11 +59,6 @@ public sealed class TrainingRun(
     private bool IsStuck => settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
 
     private string Best => Path.Combine(folder.Checkpoints, "best");
-
-    /// <summary>The schedule that these settings describe.</summary>
-    public static LearningRate RateOf(TrainingConfig settings, BatchOrder order) => new(
-        settings.LearningRate ?? throw new ArgumentException("A learning rate must have been chosen.", nameof(settings)),
-        settings.Schedule, (int)Math.Round(order.TotalSteps * settings.WarmupShare), order.TotalSteps);
 
     /// <summary>Goes on from a checkpoint.</summary>
     public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, _trainer);
@@ -99,13 +98,18 @@ public sealed class TrainingRun(
         var report = _trainer.TakeStep(order.At(_state.Step));
         double seconds = clock.GetElapsedTime(start).TotalSeconds;
         _state = _state with { Step = report.Step, Seconds = _state.Seconds + seconds, Tokens = _state.Tokens + report.Tokens };
-        tell(new RunEvent.Step(report.Step, report.Loss, report.GradientNorm, report.LearningRate, report.Tokens, seconds, report.Tokens / seconds));
+        tell(new RunEvent.Step(report.Step, report.Loss, report.GradientNorm, report.LearningRate, report.Tokens, seconds, report.Tokens / seconds)
+        {
+            Forecast = report.Pull?.Forecast,
+            Strength = report.Pull?.Strength,
+        });
         FreedMemory.GiveBackAfter(report.Step);
     }
 
     private void Validate()
     {
-        double loss = BatchLoss.Mean(model, validation, ValidationBatchTokens);
+        double loss = 0;
+        _trainer.Show(() => loss = BatchLoss.Mean(model, validation, ValidationBatchTokens));
         bool isBest = _state.BestLoss is not { } best || loss < best;
         _state = isBest
             ? _state with { BestLoss = loss, BestStep = _state.Step, ValidationsWithoutGain = 0 }
@@ -113,7 +117,7 @@ public sealed class TrainingRun(
         if (isBest)
         {
             Directory.CreateDirectory(folder.Checkpoints);
-            TrainingCheckpoint.SaveBest(Best, trainables);
+            _trainer.Show(() => TrainingCheckpoint.SaveBest(Best, trainables));
         }
 
         tell(new RunEvent.Validation(_state.Step, loss, isBest));
@@ -139,7 +143,9 @@ public sealed class TrainingRun(
 
     private void PutBestBack()
     {
-        if (_state.BestLoss is not null && _state.BestStep != _state.Step)
+        if (_state.BestLoss is null || _state.BestStep == _state.Step)
+            _trainer.KeepAverage();
+        else
             TrainingCheckpoint.LoadWeights(Best, trainables);
     }
 }

@@ -17,12 +17,12 @@ public sealed class AdapterPassportTests : IDisposable
     public AdapterPassportTests()
     {
         var full = _project.Config(new FullConfig());
-        _project.Run(full with { Training = full.Training with { MaximumSteps = 2 } }, "grown");
+        _project.Run(full with { Training = full.Training with { MaximumSteps = 2 } }, "first");
         _project.Run(full with { Start = new PretrainedStart { Model = Base }, Method = FineTuneTests.MethodOf("lora") }, "run");
         _folder = _project.Open("run").Adapter;
     }
 
-    private string Base => _project.Open("grown").Model;
+    private string Base => _project.Open("first").Model;
 
     public void Dispose() => _project.Dispose();
 

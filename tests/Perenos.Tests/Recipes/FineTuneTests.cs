@@ -205,7 +205,7 @@ public sealed class FineTuneTests : IDisposable
         var config = _project.Config(new FullConfig());
         return config with
         {
-            Training = config.Training with { MaximumSteps = 60, Epochs = 100, LearningRate = 0.05, Schedule = Schedule.Constant, WarmupShare = 0, ValidateEvery = 3, SaveEvery = 3, Patience = patience },
+            Training = config.Training with { MaximumSteps = 60, Epochs = 100, LearningRate = 0.1, Schedule = Schedule.Constant, WarmupShare = 0, ValidateEvery = 3, SaveEvery = 3, Patience = patience },
         };
     }
 

@@ -41,7 +41,7 @@ public sealed class LearningTests
     public void Four_micro_batches_equal_one_batch(string name, string method)
     {
         // A generous epsilon: rounding noise of gradients whose true value is 0 would become whole steps of Adam.
-        var settings = new TrainingConfig { LearningRate = 1e-2, Epsilon = 1e-3, GradientClip = 0.5 };
+        var settings = new TrainingConfig { LearningRate = 1e-2, Optimizer = new AdamWConfig { Epsilon = 1e-3 }, GradientClip = 0.5 };
         using var whole = new Learner(name, method, settings, steps: 3);
         using var cut = new Learner(name, method, settings, steps: 3);
         // Rows of 5 to 12 tokens; the third pair has nothing to learn.
@@ -91,6 +91,80 @@ public sealed class LearningTests
             byte[] Bytes(string run) => File.ReadAllBytes(Path.Combine(work.PathOf(run), "checkpoints", "step-000010", file));
             Assert.Equal(Bytes("through"), Bytes("resumed"));
         }
+    }
+
+    public static TheoryData<string> Optimizers => ["adamw", "adamw8bit", "adafactor", "lion", "sgd"];
+
+    [Theory]
+    [MemberData(nameof(Optimizers))]
+    public void Every_optimizer_resumes_bit_for_bit(string optimizer)
+    {
+        using var work = new Checkpoints.WorkFolder();
+        var (through, throughLosses) = Run("llama", "full", work.Folder("through"), stopAfter: null, checkpoint: null, optimizer: optimizer);
+        using (through)
+        {
+            var (stopped, firstLosses) = Run("llama", "full", work.Folder("resumed"), stopAfter: 5, checkpoint: null, optimizer: optimizer);
+            stopped.Dispose();
+            var (resumed, lastLosses) = Run("llama", "full", work.PathOf("resumed"), stopAfter: null, Path.Combine(work.PathOf("resumed"), "checkpoints", "step-000005"), optimizer: optimizer);
+            using (resumed)
+            {
+                Assert.Equal(throughLosses, [.. firstLosses, .. lastLosses]);
+                Assert.Equal(through.Numbers().Take(through.Trainables.Count), resumed.Numbers().Take(through.Trainables.Count));
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Optimizers))]
+    public void Every_optimizer_lowers_the_loss(string optimizer)
+    {
+        var settings = new TrainingConfig { LearningRate = optimizer == "sgd" ? 0.1 : optimizer == "lion" ? 2e-3 : 1e-2, WeightDecay = 0, Optimizer = OptimizerOf(optimizer) };
+        using var learner = new Learner("llama", "full", settings, steps: 60);
+        var batch = Batch.Of(Sequences(6));
+        double first = learner.Step(batch).Loss;
+        for (int step = 1; step < 59; step++)
+            learner.Step(batch);
+        double last = learner.Step(batch).Loss;
+        Assert.True(last < first / 2, $"{first:F3} -> {last:F4}");
+    }
+
+    [Fact]
+    public void An_average_of_the_weights_is_what_is_validated_and_kept_and_it_resumes()
+    {
+        using var work = new Checkpoints.WorkFolder();
+        var (plain, _) = Run("llama", "full", work.Folder("plain"), stopAfter: null, checkpoint: null);
+        var (through, _) = Run("llama", "full", work.Folder("through"), stopAfter: null, checkpoint: null, average: 0.9);
+        var (stopped, _) = Run("llama", "full", work.Folder("resumed"), stopAfter: 5, checkpoint: null, average: 0.9);
+        stopped.Dispose();
+        var (resumed, _) = Run("llama", "full", work.PathOf("resumed"), stopAfter: null, Path.Combine(work.PathOf("resumed"), "checkpoints", "step-000005"), average: 0.9);
+        using (plain)
+        using (through)
+        using (resumed)
+        {
+            int count = through.Trainables.Count;
+            Assert.Equal(through.Numbers().Take(count), resumed.Numbers().Take(count));
+            Assert.NotEqual(plain.Numbers().Take(count), through.Numbers().Take(count));
+        }
+
+        // Training itself goes on with the weights, not with their average.
+        byte[] Weights(string run) => File.ReadAllBytes(Path.Combine(work.PathOf(run), "checkpoints", "step-000010", "weights.safetensors"));
+        Assert.Equal(Weights("plain"), Weights("through"));
+        byte[] Best(string run) => File.ReadAllBytes(Path.Combine(work.PathOf(run), "checkpoints", "best", "weights.safetensors"));
+        Assert.Equal(Best("through"), Best("resumed"));
+    }
+
+    [Fact]
+    public void Weights_in_bfloat16_rounded_at_random_learn_without_a_master_copy_and_resume()
+    {
+        var settings = new TrainingConfig { LearningRate = 1e-3, WeightDecay = 0, Schedule = Schedule.Constant, Optimizer = new AdamWConfig { StochasticRounding = true } };
+        using var learner = new Learner("llama", "full", settings, steps: 200, type: ScalarType.BFloat16);
+        using var nearest = new Learner("llama", "full", settings with { Optimizer = new AdamWConfig() }, steps: 200, type: ScalarType.BFloat16);
+        Assert.DoesNotContain(learner.Numbers(), number => number.Name.StartsWith("master", StringComparison.Ordinal));
+        var batch = Batch.Of(Sequences(6));
+        double first = learner.Step(batch).Loss, last = first, withMaster = nearest.Step(batch).Loss;
+        for (int step = 1; step < 200; step++)
+            (last, withMaster) = (learner.Step(batch).Loss, nearest.Step(batch).Loss);
+        Assert.True(last < first / 2 && last < withMaster + 0.2, $"{first:F3} -> {last:F4}, with a master copy {withMaster:F4}");
     }
 
     [Theory]
@@ -149,12 +223,12 @@ public sealed class LearningTests
         return new Example(ids, [.. ids.Select((_, place) => place > 0)], $"row {row}");
     })];
 
-    private static (Learner Learner, List<double> Losses) Run(string name, string method, string folder, int? stopAfter, string? checkpoint)
+    private static (Learner Learner, List<double> Losses) Run(string name, string method, string folder, int? stopAfter, string? checkpoint, string optimizer = "adamw", double? average = null)
     {
         if (checkpoint is null)
             File.WriteAllText(Path.Combine(folder, "config.json"), "{}");
         // 23 tokens to a batch: three or four steps an epoch, so that a resumed run begins inside one.
-        var settings = new TrainingConfig { LearningRate = 1e-2, BatchTokens = 23, MicroBatchSize = 1, Epochs = 100, MaximumSteps = 10, ValidateEvery = 3, SaveEvery = 5 };
+        var settings = new TrainingConfig { LearningRate = 1e-2, BatchTokens = 23, MicroBatchSize = 1, Epochs = 100, MaximumSteps = 10, ValidateEvery = 3, SaveEvery = 5, Optimizer = OptimizerOf(optimizer), AverageDecay = average };
         var learner = new Learner(name, method, settings, steps: 10, seedOfLearning: checkpoint is null ? Seed : Seed + 1);
         var examples = Sequences(7);
         using var stop = new CancellationTokenSource();
@@ -175,14 +249,16 @@ public sealed class LearningTests
         return (learner, losses);
     }
 
+    private static OptimizerConfig OptimizerOf(string kind) => ConfigFile.Parse<OptimizerConfig>(new System.Text.Json.Nodes.JsonObject { ["kind"] = kind }, "the test");
+
     /// <summary>A tiny model with what learns of it and the loop over it.</summary>
     private sealed class Learner : IDisposable
     {
         private readonly Trainer _trainer;
 
-        public Learner(string name, string method, TrainingConfig settings, int steps, ulong seedOfLearning = Seed)
+        public Learner(string name, string method, TrainingConfig settings, int steps, ulong seedOfLearning = Seed, ScalarType type = ScalarType.Float32)
         {
-            Model = TinyModel.Start(name, method == "full" ? seedOfLearning : Seed);
+            Model = TinyModel.Start(name, method == "full" ? seedOfLearning : Seed, type);
             if (method != "full")
             {
                 string[] targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"];

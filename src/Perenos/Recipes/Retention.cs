@@ -1,0 +1,89 @@
+using Perenos.Adapters;
+using Perenos.Checkpoints;
+using Perenos.Hub;
+using Perenos.Models;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Training;
+using Perenos.Transfer;
+
+namespace Perenos.Recipes;
+
+/// <summary>What a recipe asks for against forgetting, made ready.</summary>
+internal static class Retention
+{
+    /// <summary>Refuses what has no meaning, before anything is loaded.</summary>
+    public static void Check(RunConfig config)
+    {
+        var retention = config.Retention;
+        if (config.Start is RandomStart && (retention.Penalty is not null || retention.Distillation is not null || retention.Replay is GeneratedReplay))
+            throw new PerenosException("retention is set, but random weights know nothing that could be forgotten.", "Remove it, or start from a pretrained model.");
+        Demand(retention.Replay is null or { Share: > 0 and < 1 }, "replay.share", retention.Replay?.Share, "more than 0, less than 1, such as 0.05");
+        Demand(retention.Replay is not GeneratedReplay { MaxNewTokens: < 1 }, "replay.max_new_tokens", (retention.Replay as GeneratedReplay)?.MaxNewTokens, "1 or more");
+        Demand(retention.Replay is not GeneratedReplay { Temperature: <= 0 }, "replay.temperature", (retention.Replay as GeneratedReplay)?.Temperature, "more than 0; 1 is the base's own spread");
+        Demand(retention.Distillation is null or { Weight: >= 0, Temperature: > 0 }, "distillation", retention.Distillation, "a weight of 0 or more and a temperature above 0");
+        if (retention.Penalty is { } penalty)
+            Check(config, penalty);
+    }
+
+    private static void Check(RunConfig config, PenaltyConfig penalty)
+    {
+        if (config.Method is not FullConfig)
+            throw new PerenosException($"retention.penalty guards the base's weights, and the method {config.Method.Name} leaves them as they are.", "Use --method full, or remove the penalty.");
+        Demand(penalty.Strength >= 0 && double.IsFinite(penalty.Strength), "penalty.lambda", penalty.Strength, "0 (off) or more");
+        Demand(penalty.Budget is null or > 0 && penalty.Budget is not double.PositiveInfinity, "penalty.forget_at_most", penalty.Budget, "more than 0, such as 0.02 nats per token");
+        Demand(penalty is not { Budget: not null, Strength: 0 }, "penalty.lambda", penalty.Strength, "a start above 0: a budget cannot steer it from 0");
+    }
+
+    private static void Demand(bool isMet, string key, object? value, string range)
+    {
+        if (!isMet)
+            throw new PerenosException($"retention.{key} = {value} is out of range.", $"Use {range}.");
+    }
+
+    /// <summary>The penalty, anchored at the weights as they are; none where none is asked for.</summary>
+    public static AnchorPenalty? PenaltyOf(RunConfig config, Pretrained pretrained, IReadOnlyList<Trainable> trainables)
+    {
+        if (config.Retention.Penalty is not { } penalty)
+            return null;
+        if (penalty is not EwcConfig ewc)
+            return new AnchorPenalty(trainables, importance: null, penalty);
+        using var file = FisherFile.Open(ewc.Fisher);
+        var values = file.ValuesFor(trainables.ToDictionary(trainable => trainable.Name, trainable => trainable.Tensor), Fingerprint.OfWeights(pretrained.Location));
+        try
+        {
+            return new AnchorPenalty(trainables, values, penalty);
+        }
+        finally
+        {
+            foreach (var value in values.Values)
+                value.Dispose();
+        }
+    }
+
+    /// <summary>The frozen base for distillation where it is not the model itself with its adapter off; none where none is asked for. The caller owns it.</summary>
+    public static Pretrained? TeacherOf(RunConfig config, Pretrained pretrained, Adapter? adapter) =>
+        config.Retention.Distillation is null || adapter is not null ? null : Pretrained.Open(HubLocation.InCache(((PretrainedStart)config.Start).Model, HubKind.Model), pretrained.Model.ComputeType);
+
+    /// <summary>What is minimised; none means the plain loss.</summary>
+    public static Objective? ObjectiveOf(RunConfig config, Pretrained pretrained, Pretrained? teacher, Adapter? adapter)
+    {
+        if (config.Retention.Distillation is not { } settings)
+            return null;
+        return new Distillation(pretrained.Model, (teacher ?? pretrained).Model, settings, () => adapter is null ? null : new TakenOff(adapter)).Backward;
+    }
+
+    /// <summary>An adapter that is off until this is disposed.</summary>
+    private sealed class TakenOff : IDisposable
+    {
+        private readonly Adapter _adapter;
+
+        public TakenOff(Adapter adapter)
+        {
+            _adapter = adapter;
+            adapter.Detach();
+        }
+
+        public void Dispose() => _adapter.Attach();
+    }
+}

@@ -1,0 +1,139 @@
+using System.Text.Json.Nodes;
+using Perenos.Recipes;
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Testing;
+using Xunit;
+
+namespace Perenos.Tests.Recipes;
+
+/// <summary>Penalty, replay and distillation on the whole road: what they leave in the run, resuming, refusals.</summary>
+public sealed class RetentionTests : IDisposable
+{
+    private readonly TinyProject _project = new();
+
+    public static TheoryData<string> Refused => ["random", "adapter", "share", "budget", "lambda", "temperature", "nothing but what is measured"];
+
+    public void Dispose() => _project.Dispose();
+
+    [Fact]
+    public void Everything_together_is_resumed_bit_for_bit_and_tells_its_forecast()
+    {
+        string model = Pretrain();
+        var config = Tuning(model, new FullConfig(), new RetentionConfig
+        {
+            Penalty = new EwcConfig { Fisher = Fisher(model), ForgetAtMost = 1e-3 },
+            Replay = new GeneratedReplay { Share = 0.1, MaxNewTokens = 12 },
+            Distillation = new DistillationConfig { Weight = 0.5 },
+        });
+        var result = _project.Run(config, "straight");
+        Assert.NotNull(result.Forecast);
+        Assert.Contains(result.Report!.Verdict, finding => finding.Sentence.Contains("forecast", StringComparison.Ordinal) && finding.Sentence.Contains("0.001", StringComparison.Ordinal));
+        var steps = RunComparison.Steps(_project.Open("straight"));
+        Assert.All(steps, step => Assert.True(step.Forecast >= 0 && step.Strength > 0));
+        Assert.NotEqual(steps[0].Strength, steps[^1].Strength);
+
+        using (var stop = new CancellationTokenSource())
+        {
+            _project.Run(config, "interrupted", happened =>
+            {
+                if (happened is RunEvent.Step { Number: 3 })
+                    stop.Cancel();
+            }, stop);
+        }
+
+        _project.Resume("interrupted");
+        RunComparison.Equal(_project.Open("straight"), _project.Open("interrupted"));
+    }
+
+    [Fact]
+    public void A_strong_pull_of_an_adapters_predictions_keeps_the_base()
+    {
+        string model = Pretrain();
+        double Change(RetentionConfig retention, string name) => Math.Abs(_project.Run(Tuning(model, FineTuneTests.MethodOf("lora"), retention), name).Summary.Forgetting!.Value);
+        Assert.True(Change(new RetentionConfig { Distillation = new DistillationConfig { Weight = 50 } }, "kept") < Change(new RetentionConfig(), "plain"));
+    }
+
+    [Theory]
+    [InlineData(0.05)]
+    [InlineData(0.5)]
+    public void Replay_has_its_share_of_the_learnt_tokens_and_leaves_out_what_is_measured(double share)
+    {
+        // The first of them stands in the reference.
+        string path = _project.Write("old.jsonl", string.Concat(new[] { "A short walk by the river.", "The bridge is closed.", "Le pont est fermé ce soir." }
+            .Select(text => new JsonObject { ["text"] = text }.ToJsonString() + "\n")));
+        using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = path, Share = share } } });
+        double wanted = run.Data.Labels.LearntTokens * share / (1 - share);
+        var texts = run.Replay.SelectMany(epoch => epoch).ToList();
+        // Six steps of four examples, twenty to an epoch.
+        Assert.Equal(2, run.Replay.Count);
+        Assert.All(run.Replay, epoch => Assert.InRange(epoch.Sum(example => example.LearntTokens), wanted, wanted + texts.Max(example => example.LearntTokens)));
+        Assert.DoesNotContain(texts, example => run.Pretrained.Tokenizer.Decode(example.Ids).Contains("short walk", StringComparison.Ordinal));
+        Assert.Equal(2, texts.Select(example => example.Source).Distinct().Count());
+    }
+
+    [Fact]
+    public void The_base_writes_the_same_text_for_the_same_seed()
+    {
+        string model = Pretrain();
+        List<string> Written(ulong seed)
+        {
+            var config = Tuning(model, FineTuneTests.MethodOf("lora"), new RetentionConfig { Replay = new GeneratedReplay { Share = 0.3, MaxNewTokens = 10 } });
+            using var run = PreparedRun.Open(config with { Seed = seed });
+            var texts = run.Replay.SelectMany(epoch => epoch).ToList();
+            Assert.All(texts, example => Assert.InRange(example.Ids.Length, 2, 12));
+            return [.. texts.Select(example => string.Join(' ', example.Ids))];
+        }
+
+        var first = Written(1);
+        Assert.NotEmpty(first);
+        Assert.Equal(first, Written(1));
+        Assert.NotEqual(first, Written(2));
+    }
+
+    [Fact]
+    public void A_fisher_file_of_another_base_is_refused()
+    {
+        string fisher = Fisher(Pretrain());
+        _project.Run(_project.Config(new FullConfig()) with { Seed = 99 }, "other");
+        var config = Tuning(_project.Open("other").Model, new FullConfig(), new RetentionConfig { Penalty = new EwcConfig { Fisher = fisher } });
+        Assert.Contains("another base", Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Refused))]
+    public void What_has_no_meaning_is_refused_before_training(string mistake)
+    {
+        var config = _project.Config(mistake == "adapter" ? FineTuneTests.MethodOf("lora") : new FullConfig());
+        var pretrained = config with { Start = new PretrainedStart { Model = _project.PathOf("model") } };
+        config = mistake switch
+        {
+            "random" => config with { Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
+            "adapter" => pretrained with { Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
+            "share" => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "x", Share = 1 } } },
+            "budget" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", ForgetAtMost = 0 } } },
+            "lambda" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", Lambda = 0, ForgetAtMost = 1 } } },
+            "temperature" => pretrained with { Retention = new RetentionConfig { Distillation = new DistillationConfig { Temperature = 0 } } },
+            _ => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = config.Evaluation.Reference! } } },
+        };
+        string expected = mistake.StartsWith("nothing", StringComparison.Ordinal) ? "no text for replay" : "retention";
+        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+    }
+
+    private RunConfig Tuning(string model, MethodConfig method, RetentionConfig retention) =>
+        _project.Config(method) with { Start = new PretrainedStart { Model = model }, Retention = retention };
+
+    private string Pretrain()
+    {
+        var config = _project.Config(new FullConfig());
+        _project.Run(config with { Evaluation = config.Evaluation with { TestRecords = 0 } }, "old");
+        return _project.Open("old").Model;
+    }
+
+    private string Fisher(string model)
+    {
+        string path = _project.PathOf("fisher.safetensors");
+        EstimateFisher.Run(new FisherRequest { Model = model, Data = new DataConfig { Path = _project.PathOf("general.jsonl") }, Output = path, Dtype = "float32" }, (_, _) => { }, CancellationToken.None);
+        return path;
+    }
+}
