@@ -46,5 +46,5 @@ internal static class ConfigDifference
     private static bool HaveEqualParts(object? left, object? right) => left is not null && left.GetType() is { IsPrimitive: false, Namespace: { } space } type
         && space.StartsWith("Perenos", StringComparison.Ordinal)
         && type.GetProperties(BindingFlags.Public | BindingFlags.Instance) is { Length: > 0 } properties
-        && properties.All(property => AreEqual(property.GetValue(left), property.GetValue(right)));
+        && properties.All(property => Immaterial.Contains(property.Name) || AreEqual(property.GetValue(left), property.GetValue(right)));
 }
