@@ -37,6 +37,12 @@ public sealed class RunFolder : IDisposable
     /// <summary>Held-out examples with their answers.</summary>
     public string Samples => In("samples.jsonl");
 
+    /// <summary>What was measured of the model before training, item by item.</summary>
+    public string Before => In("before.json");
+
+    /// <summary>What was measured of it afterwards.</summary>
+    public string After => In("after.json");
+
     /// <summary>The run in a few values: <see cref="RunSummary"/>.</summary>
     public string Summary => In("summary.json");
 

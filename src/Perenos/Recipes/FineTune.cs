@@ -13,8 +13,6 @@ namespace Perenos.Recipes;
 /// <summary>The main road: open, judge as it is, train, judge again, save, report. Pretraining is the same road from random weights.</summary>
 public static class FineTune
 {
-    private const string BeforeName = "before.json";
-
     /// <summary>Runs a configuration in a fresh folder.</summary>
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
     public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
@@ -111,14 +109,13 @@ public static class FineTune
     // Judged once: a resumed run reads what the first process wrote.
     private static Judgement Before(PreparedRun run, Examination examination, RunFolder folder, Action<RunEvent>? tell, RunListener listener, CancellationToken stop)
     {
-        string path = Path.Combine(folder.Path, BeforeName);
-        if (tell is null && File.Exists(path))
-            return Judgement.Read(path);
+        if (tell is null && File.Exists(folder.Before))
+            return Judgement.Read(folder.Before);
         // The bare base: a prompt changes the answers before it has learnt anything.
         run.Adapter?.Detach();
         var before = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         run.Adapter?.Attach();
-        before.Write(path);
+        before.Write(folder.Before);
         (tell ?? listener.Event)(new RunEvent.Evaluation("before", examination.Scores(before)));
         return before;
     }
@@ -130,6 +127,7 @@ public static class FineTune
         double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        after.Write(folder.After);
         tell(new RunEvent.Evaluation("after", examination.Scores(after)));
         var samples = Samples(examination, before, after);
         foreach (var sample in samples)
@@ -141,7 +139,7 @@ public static class FineTune
         var events = EventLog.Read(folder.Events).ToList();
         double? last = events.OfType<RunEvent.Step>().LastOrDefault()?.Loss;
         var summary = Summarize(run, folder, RunStatus.Finished, state, last, examination.Scores(after),
-            changes.FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss), listener) with
+            changes.FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss), listener) with
         {
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,

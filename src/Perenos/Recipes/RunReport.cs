@@ -53,7 +53,7 @@ internal static class RunReport
     {
         var scores = other.Examination!.Scores(other.After!);
         var rows = report.Results!.Rows.Select(row => row with { Values = [.. row.Values, scores.FirstOrDefault(score => score.Name == row.Name)] });
-        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.Bleu);
+        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.Bleu);
         Finding[] finding = gain is null ? [] : [new Finding(gain.Low > 0 ? FindingTone.Gained : gain.High < 0 ? FindingTone.Lost : FindingTone.Neutral,
             $"{Signed(gain.Value, 1)} BLEU", $"against {name}: what transfer itself is worth at the same data and budget, {Interval(gain, 1)}.")];
         return report with
@@ -73,12 +73,12 @@ internal static class RunReport
         {
             var (isBetterUp, what, unit, decimals) = change.Name switch
             {
-                Examination.Names.Bleu => (true, "on held-out records", "BLEU", 1),
-                Examination.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
-                Examination.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change), "nats", 3),
+                Judgement.Names.Bleu => (true, "on held-out records", "BLEU", 1),
+                Judgement.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
+                Judgement.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change), "nats", 3),
                 _ => (true, "", "", 0),
             };
-            if (unit.Length == 0 || change.Name == Examination.Names.TestLoss && examination.Answers.Count > 0)
+            if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && examination.Answers.Count > 0)
                 continue;
             bool isClear = change.Low > 0 || change.High < 0;
             var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
@@ -186,8 +186,8 @@ internal static class RunReport
         {
             States = [result.Config.Start is RandomStart ? "random weights" : "base as it is", "adapted"],
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
-                first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
-                first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
+                first.Name is not (Judgement.Names.TestLoss or Judgement.Names.GeneralLoss), [first, second],
+                first.Name is Judgement.Names.TestLoss or Judgement.Names.GeneralLoss ? 3 : 1))],
             Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
@@ -205,9 +205,9 @@ internal static class RunReport
     private static ForgettingSection? Forgetting(RunResult result)
     {
         var examination = result.Examination!;
-        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss) is not { } change)
+        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss) is not { } change)
             return null;
-        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Examination.Names.GeneralLoss).Value;
+        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Judgement.Names.GeneralLoss).Value;
         return new ForgettingSection
         {
             Rows = [new ForgettingRow(result.Config.Evaluation.Reference is { } path ? ShortName(path) : "English and French paragraphs",
