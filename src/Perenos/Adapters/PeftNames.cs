@@ -13,7 +13,8 @@ internal static class PeftNames
     /// <summary>The name of a tensor on disk; <paramref name="path"/> is "" where it belongs to no layer.</summary>
     public static string OnDisk(string path, string leaf) => path.Length == 0 ? leaf : $"{Prefix}{path}.{leaf}";
 
-    private static readonly TimeSpan RegexLimit = TimeSpan.FromSeconds(1);
+    // A name takes microseconds. For what only backtracking can match, such as look-arounds.
+    private static readonly TimeSpan BacktrackingLimit = TimeSpan.FromMilliseconds(100);
 
     /// <summary>One entry of a list: the whole name, or its end after a dot.</summary>
     public static bool IsOrEndsIn(string path, string entry) => path == entry || path.EndsWith("." + entry, StringComparison.Ordinal);
@@ -46,16 +47,43 @@ internal static class PeftNames
 
     private static string End(string path) => path[(path.LastIndexOf('.') + 1)..];
 
-    private static bool Match(string path, string pattern, string expression)
+    private static bool Match(string path, string pattern, string expression) => Find(path, pattern, expression).Success;
+
+    /// <summary>The first match of a pattern in a name, in time linear in the name wherever the pattern allows it.</summary>
+    /// <param name="path">The name.</param>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="expression">The part of it that a file gave, for messages.</param>
+    /// <exception cref="PerenosException">The expression is malformed or takes too long.</exception>
+    public static Match Find(string path, string pattern, string expression)
     {
+        // Python names groups (?P<name>…).
+        pattern = pattern.Replace("(?P<", "(?<", StringComparison.Ordinal);
         try
         {
-            // Python names groups (?P<name>…).
-            return Regex.IsMatch(path, pattern.Replace("(?P<", "(?<", StringComparison.Ordinal), RegexOptions.CultureInvariant, RegexLimit);
+            return Regex.Match(path, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking, BacktrackingLimit);
+        }
+        catch (NotSupportedException)
+        {
+            return FindBacktracking(path, pattern, expression);
         }
         catch (Exception problem) when (problem is ArgumentException or RegexMatchTimeoutException)
         {
-            throw new PerenosException($"The regular expression \"{expression}\" for layers cannot be used: {problem.Message}", "Name the layers instead.");
+            throw Unusable(expression, problem);
         }
     }
+
+    private static Match FindBacktracking(string path, string pattern, string expression)
+    {
+        try
+        {
+            return Regex.Match(path, pattern, RegexOptions.CultureInvariant, BacktrackingLimit);
+        }
+        catch (RegexMatchTimeoutException problem)
+        {
+            throw Unusable(expression, problem);
+        }
+    }
+
+    private static PerenosException Unusable(string expression, Exception problem) =>
+        new($"The regular expression \"{expression}\" for layers cannot be used: {problem.Message}", "Name the layers instead.");
 }
