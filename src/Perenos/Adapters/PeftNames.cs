@@ -13,8 +13,9 @@ internal static class PeftNames
     /// <summary>The name of a tensor on disk; <paramref name="path"/> is "" where it belongs to no layer.</summary>
     public static string OnDisk(string path, string leaf) => path.Length == 0 ? leaf : $"{Prefix}{path}.{leaf}";
 
-    // A name takes microseconds. For what only backtracking can match, such as look-arounds.
-    private static readonly TimeSpan BacktrackingLimit = TimeSpan.FromMilliseconds(100);
+    // Of wall time, which a busy machine stretches; a name takes microseconds.
+    private static readonly TimeSpan LinearLimit = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan BacktrackingLimit = TimeSpan.FromMilliseconds(400);
 
     /// <summary>One entry of a list: the whole name, or its end after a dot.</summary>
     public static bool IsOrEndsIn(string path, string entry) => path == entry || path.EndsWith("." + entry, StringComparison.Ordinal);
@@ -60,30 +61,31 @@ internal static class PeftNames
         pattern = pattern.Replace("(?P<", "(?<", StringComparison.Ordinal);
         try
         {
-            return Regex.Match(path, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking, BacktrackingLimit);
+            return Regex.Match(path, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking, LinearLimit);
         }
         catch (NotSupportedException)
         {
-            return FindBacktracking(path, pattern, expression);
+            // Look-arounds and the like. Twice: the first time compiles the engine, which a busy machine may take long for.
+            return FindBacktracking(path, pattern) ?? FindBacktracking(path, pattern) ?? throw Unusable(expression, "it takes too long");
         }
         catch (Exception problem) when (problem is ArgumentException or RegexMatchTimeoutException)
         {
-            throw Unusable(expression, problem);
+            throw Unusable(expression, problem.Message);
         }
     }
 
-    private static Match FindBacktracking(string path, string pattern, string expression)
+    private static Match? FindBacktracking(string path, string pattern)
     {
         try
         {
             return Regex.Match(path, pattern, RegexOptions.CultureInvariant, BacktrackingLimit);
         }
-        catch (RegexMatchTimeoutException problem)
+        catch (RegexMatchTimeoutException)
         {
-            throw Unusable(expression, problem);
+            return null;
         }
     }
 
-    private static PerenosException Unusable(string expression, Exception problem) =>
-        new($"The regular expression \"{expression}\" for layers cannot be used: {problem.Message}", "Name the layers instead.");
+    private static PerenosException Unusable(string expression, string why) =>
+        new($"The regular expression \"{expression}\" for layers cannot be used: {why}", "Name the layers instead.");
 }

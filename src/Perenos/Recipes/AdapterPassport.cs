@@ -86,7 +86,7 @@ public sealed record AdapterPassport
 
     /// <summary>Refuses a base without the tokens that the adapter's own was extended by; its rows would not even have a place.</summary>
     /// <exception cref="PerenosException">The passport in the folder names such tokens.</exception>
-    public static void DemandVocabulary(string folder, Pretrained pretrained)
+    internal static void DemandVocabulary(string folder, Pretrained pretrained)
     {
         ArgumentNullException.ThrowIfNull(pretrained);
         string path = Path.Combine(folder, FileName);
