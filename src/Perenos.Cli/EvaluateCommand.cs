@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Perenos.Evaluation;
 using Perenos.Hub;
 using Perenos.Models;
@@ -111,7 +110,7 @@ internal static class EvaluateCommand
     {
         if (asJson)
         {
-            Console.WriteLine(JsonSerializer.Serialize(scores, JsonOptions));
+            JsonOutput.Write(scores);
             return;
         }
 
@@ -120,6 +119,4 @@ internal static class EvaluateCommand
             table.AddRow(new Spectre.Console.Text(score.Name), new Spectre.Console.Text(RunDisplay.Score(score, score.Value < 20 ? 3 : 1)), new Spectre.Console.Text(score.Signature ?? ""));
         AnsiConsole.Write(table);
     }
-
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
 }

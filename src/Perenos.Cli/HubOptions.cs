@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Perenos.Hub;
+using Perenos.Models;
 using Perenos.Runs.Config;
 
 namespace Perenos.Cli;
@@ -20,6 +21,9 @@ internal sealed class HubOptions
 
     /// <summary>The path that a location stands for: itself, or where its files now lie in the cache.</summary>
     public string Path(ParseResult parsed, string location, HubKind kind) => Fetch(parsed, location, kind)?.Path ?? location;
+
+    /// <summary>The same for a model, which may also be the embedded one.</summary>
+    public string Model(ParseResult parsed, string location) => Path(parsed, Pretrained.Resolve(location), HubKind.Model);
 
     /// <summary>The same run with every name on the hub pinned to its commit, and all of them in the cache.</summary>
     public RunConfig Pin(ParseResult parsed, RunConfig config)

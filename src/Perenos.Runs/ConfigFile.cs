@@ -44,6 +44,10 @@ public static class ConfigFile
     /// <exception cref="PerenosException">The tree does not fit.</exception>
     public static T Parse<T>(JsonNode tree, string name) => Fit<T>(new ConfigDocument(name, tree, new Dictionary<string, int>()), Options);
 
+    /// <summary>The tree of a YAML text of any shape, within bounds; <paramref name="name"/> stands for the file in messages.</summary>
+    /// <exception cref="PerenosException">It is not YAML, or goes beyond a bound.</exception>
+    public static JsonNode? ParseYaml(string text, string name) => YamlTree.Parse(text, name).Root;
+
     /// <summary>The tree that <see cref="Write{T}"/> would write, defaults included.</summary>
     public static JsonNode ToTree<T>(T value) => JsonSerializer.SerializeToNode(value, Options)!;
 

@@ -21,11 +21,13 @@ internal static class AdapterStart
         ulong seed = Seed.Of(config.Seed, "lora");
         if (config.Method.VirtualTokenCount is < 0 or > MostVirtualTokens || config.Method is PromptConfig or PrefixConfig or PTuningConfig && config.Method.VirtualTokenCount == 0)
             throw new PerenosException($"method.virtual_tokens = {config.Method.VirtualTokenCount} is out of range.", $"Use 1 to {MostVirtualTokens:N0}; 20 to 100 are common.");
+        // Rows that nobody has trained yet learn beside the update.
+        IReadOnlyList<int> added = [.. pretrained.AddedVocabulary?.Tokens.Select(token => token.Id) ?? []];
         return config.Method switch
         {
             FullConfig => null,
-            LoraConfig lora => Lora.Start(parts, lora, seed),
-            DoraConfig dora => Dora.Start(parts, dora, seed),
+            LoraConfig lora => Lora.Start(parts, lora with { TrainableTokens = lora.TrainableTokens ?? added }, seed),
+            DoraConfig dora => Dora.Start(parts, dora, added, seed),
             Ia3Config ia3 => Ia3.Start(parts, ia3, seed),
             BiasConfig bias => TunedBiases.Start(parts, bias, seed),
             NormConfig norm => TunedNorms.Start(parts, norm, seed),

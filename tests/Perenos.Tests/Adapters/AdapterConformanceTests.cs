@@ -47,7 +47,7 @@ public sealed class AdapterConformanceTests
             TrainableTokens = [3, 5],
             ModulesToSave = [End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())],
             Bias = LoraBias.LoraOnly,
-        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * model.Embedding.Width
+        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * (model.Embedding.Width + (model.Head.IsTied ? 0 : model.Head.Inputs))
             + Modules(model, End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())) + Linear(model).Sum(target => target.Bias?.numel() ?? 0)),
         ["lora on the embedding"] = new(model => Lora.Start(model.Parts, new LoraConfig { Rank = 4, Targets = [model.Embedding.Path] }, Seed),
             model => 4 * (model.Embedding.Vocabulary + model.Embedding.Width)),
