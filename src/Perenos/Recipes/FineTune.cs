@@ -13,7 +13,11 @@ namespace Perenos.Recipes;
 /// <summary>The main road: open, judge as it is, train, judge again, save, report. Pretraining is the same road from random weights.</summary>
 public static class FineTune
 {
-    private const string BeforeName = "before.json";
+    /// <summary>What was measured before training, item by item, in a run's folder.</summary>
+    internal const string BeforeName = "before.json";
+
+    /// <summary>The same after training.</summary>
+    internal const string AfterName = "after.json";
 
     /// <summary>Runs a configuration in a fresh folder.</summary>
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
@@ -130,6 +134,7 @@ public static class FineTune
         double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        after.Write(Path.Combine(folder.Path, AfterName));
         tell(new RunEvent.Evaluation("after", examination.Scores(after)));
         var samples = Samples(examination, before, after);
         foreach (var sample in samples)
@@ -169,6 +174,11 @@ public static class FineTune
         using var scope = NewDisposeScope();
         foreach (var weight in run.Pretrained.Model.Parts.Weights.Values.Where(weight => weight.dtype != run.Pretrained.StoredType))
             weight.copy_(weight.to(run.Pretrained.StoredType));
+        if (run.Frozen is null)
+            return;
+        // The adapter belongs to the weights as they have become.
+        PeftFolder.Save(folder.Adapter, run.Frozen, folder.Model);
+        AdapterPassport.Of(run.Pretrained, run.Frozen).Write(folder.Adapter);
     }
 
     private static RunResult Interrupted(PreparedRun run, RunFolder folder, TrainingState state, double? loss, Action<RunEvent> tell, RunListener listener)

@@ -34,7 +34,7 @@ public sealed class FineTuneTests : IDisposable
         string[] saved = method == "full"
             ? ["model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"]
             : ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/perenos_passport.json"];
-        string[] others = [".lock", "before.json", "checkpoints/best/weights.safetensors", "checkpoints/step-000006/optimizer.safetensors", "checkpoints/step-000006/state.json",
+        string[] others = [".lock", "after.json", "before.json", "checkpoints/best/weights.safetensors", "checkpoints/step-000006/optimizer.safetensors", "checkpoints/step-000006/state.json",
             "checkpoints/step-000006/weights.safetensors", "config.json", "environment.json", "events.jsonl", "report.html", "samples.jsonl", "summary.json"];
         Assert.Equal(saved.Concat(others).Order(StringComparer.Ordinal), files);
 
