@@ -172,10 +172,10 @@ public sealed class StagesTests : IDisposable
     public void Confident_answers_to_unlabelled_prompts_are_learnt_beside_the_labelled_data()
     {
         // One short answer to everything: a tiny model learns it, and to end.
-        string labelled = _project.Write("labelled.jsonl", string.Concat(Enumerable.Range(0, 40).Select(number => $$"""{"q": "Rain {{number}}", "a": "Sun"}""" + "\n")));
-        string target = _project.Write("target.jsonl", string.Concat(Enumerable.Range(0, 40).Select(number => $$"""{"q": "Snow {{number}}", "a": "Sun"}""" + "\n")));
+        string labelled = _project.Write("labelled.jsonl", string.Concat(Enumerable.Range(0, 40).Select(number => $$"""{"q": "Rain {{number}}", "a": "a"}""" + "\n")));
+        string target = _project.Write("target.jsonl", string.Concat(Enumerable.Range(0, 40).Select(number => $$"""{"q": "Snow {{number}}", "a": "a"}""" + "\n")));
         var data = new DataConfig { Path = labelled, Prompt = "{q}:", Completion = " {a}" };
-        var learn = new TrainingConfig { Epochs = 20, MaximumSteps = 60, BatchSize = 8, LearningRate = 1e-2 };
+        var learn = new TrainingConfig { Epochs = 30, BatchSize = 8, LearningRate = 2e-2 };
         var config = With() with
         {
             Data = data with { Path = target },
