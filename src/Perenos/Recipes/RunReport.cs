@@ -239,7 +239,8 @@ internal static class RunReport
 
     internal static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
 
-    private static string Signed(double value, int decimals) => value.ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
+    // Rounded first: a small negative number would be written "-+0.0"; and − 0 plus 0 is 0.
+    private static string Signed(double value, int decimals) => (Math.Round(value, decimals) + 0.0).ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
 
     private static string Interval(Metric change, int decimals) =>
         $"95 % between {Signed(change.Low!.Value, decimals)} and {Signed(change.High!.Value, decimals)}";
