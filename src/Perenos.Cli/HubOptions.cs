@@ -29,22 +29,24 @@ internal sealed class HubOptions
     {
         Start = Pin(parsed, config.Start),
         Data = Pin(parsed, config.Data),
-        Stages = [.. config.Stages.Select(stage => stage with { Data = stage.Data is { } data ? Pin(parsed, data) : null })],
+        Stages = [.. config.Stages.Select(stage => stage with
+        {
+            Data = stage.Data is { } data ? Pin(parsed, data) : null,
+            SelfTraining = stage.SelfTraining is { } labels ? labels with { Path = PinData(parsed, labels.Path) } : null,
+        })],
     };
 
     private StartConfig Pin(ParseResult parsed, StartConfig start) =>
         start is PretrainedStart pretrained && Fetch(parsed, pretrained.Model, HubKind.Model) is { } fetched ? pretrained with { Model = fetched.Pinned.ToString() } : start;
 
-    private DataConfig Pin(ParseResult parsed, DataConfig data)
+    private DataConfig Pin(ParseResult parsed, DataConfig data) => data with
     {
-        string Pinned(string path) => Fetch(parsed, path, HubKind.Dataset)?.Pinned.ToString() ?? path;
-        return data with
-        {
-            Path = Pinned(data.Path),
-            Validation = data.Validation is { } validation ? Pinned(validation) : null,
-            Test = data.Test is { } test ? Pinned(test) : null,
-        };
-    }
+        Path = PinData(parsed, data.Path),
+        Validation = data.Validation is { } validation ? PinData(parsed, validation) : null,
+        Test = data.Test is { } test ? PinData(parsed, test) : null,
+    };
+
+    private string PinData(ParseResult parsed, string path) => Fetch(parsed, path, HubKind.Dataset)?.Pinned.ToString() ?? path;
 
     private HubFetch? Fetch(ParseResult parsed, string location, HubKind kind)
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Perenos.Evaluation;
 using Perenos.Runs;
 using Spectre.Console;
 
@@ -95,7 +96,7 @@ internal static class RunsCommand
             facts["forgetting (nats per token)"] = RunDisplay.Score(forgetting, 3);
         foreach (var stage in summary.Stages)
         {
-            facts[$"after {stage.Name} ({stage.Method})"] = string.Join(", ", stage.Metrics.Where(metric => metric.Name != "general text").Select(metric => $"{metric.Name} {RunDisplay.Score(metric, metric.Value < 20 ? 3 : 1)}"))
+            facts[$"after {stage.Name} ({stage.Method})"] = string.Join(", ", stage.Metrics.Where(metric => metric.Name != Examination.Names.GeneralLoss).Select(metric => $"{metric.Name} {RunDisplay.Score(metric, metric.Value < 20 ? 3 : 1)}"))
                 + (stage.Forgetting is { } forgotten ? $"; forgetting since the base {RunDisplay.Score(forgotten, 3)}" : "");
             facts[$"its folder, {stage.Name}"] = stage.Folder;
         }

@@ -21,6 +21,14 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
     /// <exception cref="PerenosException">Something is missing or malformed.</exception>
     public void Prepare()
     {
+        foreach (var stage in config.Stages)
+        {
+            if (stage.SelfTraining is { } labels)
+                RunData.ReadRecords(new DataConfig { Path = labels.Path, Text = labels.Prompt }, labels.Path);
+            if (stage.Retention.Replay is TextReplay replay)
+                RunData.ReadRecords(new DataConfig { Path = replay.Path }, replay.Path);
+        }
+
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);
         foreach (var data in plans.Select(plan => plan.Config.Data).Prepend(config.Data).Distinct())
         {

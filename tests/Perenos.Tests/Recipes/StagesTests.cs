@@ -166,6 +166,9 @@ public sealed class StagesTests : IDisposable
         AssertRefused("Fisher file of the base", "first", lora, Stage("second", new FullConfig()) with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "fisher.safetensors" } } });
         AssertRefused("otherwise than the target", "same shares", lora, Stage("second", SmallLora) with { Data = _run.Data with { TestShare = 0.3 } });
         AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { Data = _run.Data with { Path = "nowhere.jsonl" } });
+        AssertRefused("nowhere.txt", "", lora, Stage("second", SmallLora) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "nowhere.txt" } } });
+        AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { SelfTraining = new SelfTrainingConfig { Path = "nowhere.jsonl", Prompt = "{en}" } });
+        AssertRefused("confidence of 0 to 1", "0.8", Stage("first", SmallLora) with { SelfTraining = new SelfTrainingConfig { Path = "nowhere.jsonl", Prompt = "{en}", Confidence = 2 } });
     }
 
     [Fact]
