@@ -60,6 +60,7 @@ public sealed class KillTests : IDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public void Stages_that_are_killed_within_and_between_equal_stages_that_never_were()
     {
         WriteStages();

@@ -46,7 +46,7 @@ public sealed record RunData
 
     /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
-    public static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed)
+    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed)
     {
         var (records, schema) = ReadRecords(data, data.Path);
         List<Record> all = [.. records];
