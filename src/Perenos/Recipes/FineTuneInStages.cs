@@ -74,11 +74,11 @@ public static class FineTuneInStages
     {
         List<StageState> states = [];
         var labels = new Dictionary<StagePlan, SelfLabels>();
-        StagedResult End(RunStatus status)
+        StagedResult Record(RunStatus status)
         {
             var summary = Summarize(config, plans, examiner, states, folder, started, status);
             summary.Write(folder);
-            return new StagedResult { End = status == RunStatus.Finished ? TrainingEnd.Completed : TrainingEnd.Interrupted, Summary = summary };
+            return new StagedResult { End = TrainingEnd.Interrupted, Summary = summary };
         }
 
         try
@@ -87,29 +87,30 @@ public static class FineTuneInStages
             {
                 announce($"stage {plan.FolderName} of {plans.Count}: {plan}");
                 if (!TakeStage(config, plan, folder, labels, listener, stop))
-                    return End(RunStatus.Interrupted);
+                    return Record(RunStatus.Interrupted);
                 if (states.Count == 0)
                     states.Add(new StageState("base", null, examiner.Base(config.Data)));
                 var own = examiner.Own(plan) is { } after ? (examiner.Base(plan.Config.Data), after) : ((Judgement, Judgement)?)null;
                 states.Add(new StageState(plan.Stage.Name, plan, examiner.Target(plan), own));
                 if (examiner.TakenOff(plan) is { } bare)
                     states.Add(new StageState($"{plan.Stage.Name}, adapter off", plan, bare));
-                End(RunStatus.Running);
+                Record(RunStatus.Running);
             }
 
-            var result = End(RunStatus.Running);
-            result = result with { Report = StagedReport.Describe(config, plans, examiner, states, labels, result.Summary, folder, listener.Clock) };
-            HtmlReport.Write(folder.Report, result.Report);
-            // Last: what is called finished needs nothing more.
-            return End(RunStatus.Finished) with { Report = result.Report };
+            var summary = Summarize(config, plans, examiner, states, folder, started, RunStatus.Finished);
+            var report = StagedReport.Describe(config, plans, examiner, states, labels, summary, folder, listener.Clock);
+            HtmlReport.Write(folder.Report, report);
+            // Last: what it calls finished needs nothing more.
+            summary.Write(folder);
+            return new StagedResult { End = TrainingEnd.Completed, Summary = summary, Report = report };
         }
         catch (OperationCanceledException)
         {
-            return End(RunStatus.Interrupted);
+            return Record(RunStatus.Interrupted);
         }
         catch (PerenosException)
         {
-            End(RunStatus.Failed);
+            Record(RunStatus.Failed);
             throw;
         }
     }
@@ -129,6 +130,9 @@ public static class FineTuneInStages
 
         if (!File.Exists(Path.Combine(plan.Folder, Path.GetFileName(folder.Config))))
         {
+            // A process that was killed before its run began has left half a folder.
+            if (Directory.Exists(plan.Folder))
+                Directory.Delete(plan.Folder, recursive: true);
             using var fresh = RunFolder.Create(folder.Stages, plan.FolderName, "tune", plan.Start.Model, run.Data.Path, listener.Clock);
             return FineTune.Run(run, fresh, listener, stop).End != TrainingEnd.Interrupted;
         }

@@ -113,6 +113,8 @@ public sealed class StagesTests : IDisposable
         Assert.Throws<InvalidOperationException>(() => _project.ResumeStages("stopped", stage => KillAt("3-to-english", stage)));
         Assert.Equal(RunStatus.Running, RunSummary.Read(_project.Open("stopped"))!.Status);
         Assert.Equal(2, RunSummary.Read(_project.Open("stopped"))!.Stages.Count);
+        // Or a moment later, when its folder is there and its run is not.
+        _project.Write("runs/stopped/stages/3-to-english/environment.json", "{}");
         var resumed = _project.ResumeStages("stopped");
 
         Assert.Equal(TrainingEnd.Completed, resumed.End);
