@@ -25,6 +25,25 @@ internal static class RunDisplay
         return 0;
     }
 
+    /// <summary>The same for a run in stages.</summary>
+    public static int ShowStages(RunFolder folder, Func<RunListener, Action<string>, CancellationToken, StagedResult> run)
+    {
+        AnsiConsole.MarkupLineInterpolated($"[bold]{folder.Name}[/]  [dim]{folder.Path}[/]");
+        var result = WithInterrupts(stop => LiveDisplay.Follow(listener => run(listener, AnsiConsole.WriteLine, stop)));
+        if (result.Report is not { } report)
+        {
+            Console.WriteLine($"Interrupted after {result.Summary.Stages.DistinctBy(stage => stage.Folder).Count()} whole stages; everything is saved. Go on with:");
+            Console.WriteLine($"  perenos tune --resume {folder.Path}");
+            return InterruptedCode;
+        }
+
+        ShowReport(report);
+        Console.WriteLine($"{Duration(result.Summary.Seconds)}, {result.Summary.PeakMemory / 1e9:F1} GB. Report: {folder.Report}");
+        foreach (var command in report.Commands.Skip(1))
+            Console.WriteLine($"{command.Purpose}: {command.Command}");
+        return 0;
+    }
+
     /// <summary>Says how to go on with an interrupted run.</summary>
     public static int ShowInterrupted(RunFolder folder, RunResult result)
     {

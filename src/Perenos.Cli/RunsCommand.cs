@@ -115,6 +115,13 @@ internal static class RunsCommand
             facts[metric.Name] = RunDisplay.Score(metric, Decimals(metric));
         if (summary.Forgetting is { } forgetting)
             facts["forgetting (nats per token)"] = RunDisplay.Score(forgetting, 3);
+        foreach (var stage in summary.Stages)
+        {
+            facts[$"after {stage.Name} ({stage.Method})"] = string.Join(", ", stage.Metrics.Where(metric => metric.Name != Judgement.Names.GeneralLoss).Select(metric => $"{metric.Name} {RunDisplay.Score(metric, Decimals(metric))}"))
+                + (stage.Forgetting is { } forgotten ? $"; forgetting since the base {RunDisplay.Score(forgotten, 3)}" : "");
+            facts[$"its folder, {stage.Name}"] = stage.Folder;
+        }
+
         facts["time"] = RunDisplay.Duration(summary.Seconds);
         facts["peak memory"] = $"{summary.PeakMemory / 1e9:F1} GB";
         return facts;

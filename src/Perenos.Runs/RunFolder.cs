@@ -58,8 +58,14 @@ public sealed class RunFolder : IDisposable
     /// <summary>Folder of the training checkpoints.</summary>
     public string Checkpoints => In("checkpoints");
 
+    /// <summary>Folder of the stages' runs, where the run has stages.</summary>
+    public string Stages => In("stages");
+
     /// <summary>Event files for TensorBoard.</summary>
     public string TensorBoard => In("tensorboard");
+
+    /// <summary>Whether it is a run in stages.</summary>
+    public bool IsStaged => ConfigFile.Has(Config, "stages");
 
     /// <summary>Folder of one training checkpoint; write it with <see cref="AtomicFile.WriteFolder"/>.</summary>
     public string CheckpointAt(long step) =>

@@ -39,6 +39,19 @@ internal static class AdapterStart
         };
     }
 
+    /// <summary>The adapter that stays attached and learns nothing, or null where the start names none.</summary>
+    /// <exception cref="PerenosException">It does not fit the model, or cannot stay apart from its weights.</exception>
+    public static Adapter? FrozenOf(RunConfig config, Pretrained pretrained)
+    {
+        if (config.Start is not PretrainedStart { Adapter: { } folder })
+            return null;
+        var adapter = OpenedAdapter.Open(folder, pretrained).Adapter;
+        if (!adapter.Parts.Any(part => part is ExchangedWeight))
+            return adapter;
+        adapter.Dispose();
+        throw new PerenosException($"{folder} holds weights that were trained in place and cannot stay beside the model.", "Merge it first: perenos merge.");
+    }
+
     /// <summary>Root mean square of the embedding's entries: the scale on which a prompt moves.</summary>
     public static double EmbeddingScale(ModelParts parts)
     {

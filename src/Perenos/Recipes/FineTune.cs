@@ -167,6 +167,11 @@ public static class FineTune
         using var scope = NewDisposeScope();
         foreach (var weight in run.Pretrained.Model.Parts.Weights.Values.Where(weight => weight.dtype != run.Pretrained.StoredType))
             weight.copy_(weight.to(run.Pretrained.StoredType));
+        if (run.Frozen is null)
+            return;
+        // The adapter belongs to the weights as they have become.
+        PeftFolder.Save(folder.Adapter, run.Frozen, folder.Model);
+        AdapterPassport.Of(run.Pretrained, run.Frozen).Write(folder.Adapter);
     }
 
     private static RunResult Interrupted(PreparedRun run, RunFolder folder, TrainingState state, double? loss, Action<RunEvent> tell, RunListener listener)

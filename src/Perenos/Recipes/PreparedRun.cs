@@ -40,6 +40,9 @@ public sealed class PreparedRun : IDisposable
     /// <summary>The attached adapter, where the method is one.</summary>
     public Adapter? Adapter { get; }
 
+    /// <summary>The adapter that was attached before and learns nothing, or none.</summary>
+    public Adapter? Frozen { get; private init; }
+
     /// <summary>What learns.</summary>
     public IReadOnlyList<Trainable> Trainables { get; }
 
@@ -75,19 +78,23 @@ public sealed class PreparedRun : IDisposable
         config = Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
         // Measured once: going on or repeating must compute in the same type.
-        config = config with { Dtype = compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32" };
+        config = config with { Dtype = ComputeTypes.NameOf(compute.Type) };
         var pretrained = config.Start switch
         {
             PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type, opening),
             RandomStart start => Pretrained.Start(start.Architecture, start.Tokenizer, config.Seed, compute.Type),
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };
+        Adapter? frozen = null;
         try
         {
+            frozen = AdapterStart.FrozenOf(config, pretrained);
             var renderer = Rendering.For(pretrained, config.Data.Template);
-            var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength - config.Method.VirtualTokenCount);
-            // Before an adapter is attached: what the base writes is the base's.
+            var data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount);
+            // Without an adapter: what the base writes is the base's.
+            frozen?.Detach();
             var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
+            frozen?.Attach();
             var parts = pretrained.Model.Parts;
             if (config.Training.LearningRate is null)
                 config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
@@ -99,12 +106,14 @@ public sealed class PreparedRun : IDisposable
                 trainable.Tensor.requires_grad = true;
             return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
             {
+                Frozen = frozen,
                 Penalty = Retention.PenaltyOf(config, pretrained, trainables),
                 Teacher = Retention.TeacherOf(config, pretrained, adapter),
             };
         }
         catch
         {
+            frozen?.Dispose();
             pretrained.Dispose();
             throw;
         }
@@ -145,6 +154,7 @@ public sealed class PreparedRun : IDisposable
         Penalty?.Dispose();
         Teacher?.Dispose();
         Adapter?.Dispose();
+        Frozen?.Dispose();
         Pretrained.Dispose();
     }
 
@@ -154,19 +164,21 @@ public sealed class PreparedRun : IDisposable
         bool drops = config.Method is LoraConfig { Dropout: > 0 } or DoraConfig { Dropout: > 0 };
         string? against = drops ? "method.dropout: a layer would drop something else the second time"
             : config.Retention.Distillation is not null ? "retention.distillation"
-            : config.Method.VirtualTokenCount > 0 ? "virtual tokens"
+            : model.Parts.VirtualTokens > 0 ? "virtual tokens"
             : model.BalanceWeight != 0 ? "the balance of this model's experts"
             : null;
         if (config.Training.Recompute && against is not null)
             throw new PerenosException($"training.recompute does not go together with {against}.", "Remove one of the two.");
-        if (config.Training.Pack && config.Method.VirtualTokenCount > 0)
+        if (config.Training.Pack && model.Parts.VirtualTokens > 0)
             throw new PerenosException("training.pack does not go together with virtual tokens, which stand before each text.", "Remove it, or choose another method.");
+        if (config.Retention.Distillation is not null && config is { Method: FullConfig, Start: PretrainedStart { Adapter: not null } })
+            throw new PerenosException("retention.distillation does not go together with start.adapter and method full: the frozen base would lack the adapter.", "Remove one of them.");
         if (!config.Training.Optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
             throw new PerenosException($"training.optimizer.stochastic_rounding is set, but {wide.Name} learns in {wide.Tensor.dtype}.", "It is for all weights in bfloat16: set dtype: bfloat16 and method full, or remove the key.");
     }
 
     // Ranges are checked before anything is loaded.
-    private static RunConfig Complete(RunConfig config)
+    internal static RunConfig Complete(RunConfig config)
     {
         var training = config.Training;
         static void Demand(bool isMet, string key, object? value, string range)

@@ -33,18 +33,7 @@ public sealed record RunData
     public static RunData Read(RunConfig config, ExampleRenderer renderer, long modelLength)
     {
         var data = config.Data;
-        var (records, schema) = ReadRecords(data, data.Path);
-        List<Record> all = [.. records];
-        AddPart(all, data, data.Validation, DataPart.Validation);
-        AddPart(all, data, data.Test, DataPart.Test);
-        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
-        var split = DataSplit.Of(all, new SplitSettings
-        {
-            Validation = hasValidation ? 0 : data.ValidationShare,
-            Test = hasTest ? 0 : data.TestShare,
-            Seed = config.Seed,
-        });
-
+        var (split, schema) = SplitOf(data, config.Seed);
         RefuseEmptyCompletions(split.Train);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var limit = new LengthLimit(longest);
@@ -53,6 +42,23 @@ public sealed record RunData
         List<Example> validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))];
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
         return new RunData { SchemaDescription = schema, Split = split, Train = train, Validation = validation, Labels = labels with { Truncated = limit.Truncated }, Test = test };
+    }
+
+    /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
+    /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
+    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed)
+    {
+        var (records, schema) = ReadRecords(data, data.Path);
+        List<Record> all = [.. records];
+        AddPart(all, data, data.Validation, DataPart.Validation);
+        AddPart(all, data, data.Test, DataPart.Test);
+        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
+        return (DataSplit.Of(all, new SplitSettings
+        {
+            Validation = hasValidation ? 0 : data.ValidationShare,
+            Test = hasTest ? 0 : data.TestShare,
+            Seed = seed,
+        }), schema);
     }
 
     /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>

@@ -40,9 +40,9 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", result.Config.Method is not FullConfig
+                new ReportCommand("Use the result", config.Start is RandomStart && config.Method is not FullConfig
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
-                    : $"perenos generate --model {folder.Model} \"…\""),
+                    : TrainedModel.Of(config, folder.Path).Command),
             ],
             Environment = RunEnvironment.Read(folder),
         };
@@ -67,9 +67,17 @@ internal static class RunReport
     /// <summary>Gain and loss in sentences, for the report and for the last lines of the command.</summary>
     public static IReadOnlyList<Finding> Verdict(RunResult result)
     {
-        var examination = result.Examination!;
+        List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!);
+        if (result.Forecast is { } forecast)
+            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget)));
+        return findings;
+    }
+
+    /// <summary>What changed from one judgement to another, in sentences.</summary>
+    public static List<Finding> Findings(Examination examination, Judgement before, Judgement after)
+    {
         List<Finding> findings = [];
-        foreach (var change in examination.Changes(result.Before!, result.After!))
+        foreach (var change in examination.Changes(before, after))
         {
             var (isBetterUp, what, unit, decimals) = change.Name switch
             {
@@ -85,8 +93,6 @@ internal static class RunReport
             findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
         }
 
-        if (result.Forecast is { } forecast)
-            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget)));
         return findings;
     }
 
@@ -186,11 +192,13 @@ internal static class RunReport
         {
             States = [result.Config.Start is RandomStart ? "random weights" : "base as it is", "adapted"],
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
-                first.Name is not (Judgement.Names.TestLoss or Judgement.Names.GeneralLoss), [first, second],
-                first.Name is Judgement.Names.TestLoss or Judgement.Names.GeneralLoss ? 3 : 1))],
+                !IsLoss(first.Name), [first, second], IsLoss(first.Name) ? 3 : 1))],
             Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
+
+    /// <summary>Whether a metric is counted in nats, and is better when it is lower.</summary>
+    public static bool IsLoss(string metric) => metric is Judgement.Names.TestLoss or Judgement.Names.GeneralLoss;
 
     private static List<ReportSample> Samples(RunResult result)
     {
@@ -229,9 +237,10 @@ internal static class RunReport
         _ => "training all weights",
     };
 
-    private static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
+    internal static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
 
-    private static string Signed(double value, int decimals) => value.ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
+    // Rounded first: a small negative number would be written "-+0.0"; and − 0 plus 0 is 0.
+    private static string Signed(double value, int decimals) => (Math.Round(value, decimals) + 0.0).ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
 
     private static string Interval(Metric change, int decimals) =>
         $"95 % between {Signed(change.Low!.Value, decimals)} and {Signed(change.High!.Value, decimals)}";
