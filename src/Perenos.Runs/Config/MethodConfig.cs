@@ -23,6 +23,10 @@ public abstract record MethodConfig
     [JsonIgnore]
     public virtual bool IsRateRelative => false;
 
+    /// <summary>Passes over the training data where the recipe names none.</summary>
+    [JsonIgnore]
+    public virtual double DefaultEpochs => 3;
+
     /// <summary>Virtual tokens before each text; the model's length has room for so many fewer.</summary>
     [JsonIgnore]
     public virtual int VirtualTokenCount => 0;

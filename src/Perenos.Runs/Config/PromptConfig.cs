@@ -11,6 +11,9 @@ public sealed record PromptConfig : MethodConfig
     /// <summary>Text whose embedding the vectors start from, repeated or cut to their number; none means tokens sampled from the vocabulary.</summary>
     public string? Text { get; init; }
 
+    /// <summary>Class labels: each starts one vector as the mean embedding of its tokens, and tokens sampled from the vocabulary the others.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
     /// <summary>Folder of a trained prompt to start from; its length counts.</summary>
     public string? From { get; init; }
 

@@ -7,7 +7,6 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
-using Perenos.Transfer;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
@@ -44,7 +43,7 @@ public sealed class PreparedRun : IDisposable
     public IReadOnlyList<Trainable> Trainables { get; }
 
     /// <summary>What keeps the weights near where they started, or none.</summary>
-    public AnchorPenalty? Penalty { get; private init; }
+    public IWeightPull? Penalty { get; private init; }
 
     /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
     private Pretrained? Teacher { get; init; }
@@ -99,7 +98,7 @@ public sealed class PreparedRun : IDisposable
                 trainable.Tensor.requires_grad = true;
             return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
             {
-                Penalty = Retention.PenaltyOf(config, pretrained, trainables),
+                Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables),
                 Teacher = Retention.TeacherOf(config, pretrained, adapter),
             };
         }
@@ -168,6 +167,7 @@ public sealed class PreparedRun : IDisposable
     // Ranges are checked before anything is loaded.
     private static RunConfig Complete(RunConfig config)
     {
+        config = config with { Training = config.Training with { Epochs = config.Training.Epochs ?? config.Method.DefaultEpochs } };
         var training = config.Training;
         static void Demand(bool isMet, string key, object? value, string range)
         {
@@ -175,7 +175,7 @@ public sealed class PreparedRun : IDisposable
                 throw new PerenosException($"{key} = {value} is out of range.", $"Use {range}.");
         }
 
-        Demand(training.Epochs > 0 && double.IsFinite(training.Epochs), "training.epochs", training.Epochs, "more than 0");
+        Demand(training.Epochs > 0 && double.IsFinite(training.Epochs.Value), "training.epochs", training.Epochs, "more than 0");
         Demand(training.MaximumSteps is null or > 0, "training.maximum_steps", training.MaximumSteps, "1 or more");
         Demand(training.BatchSize > 0, "training.batch_size", training.BatchSize, "1 or more");
         Demand(training.BatchTokens is null or > 0, "training.batch_tokens", training.BatchTokens, "1 or more");
@@ -207,15 +207,15 @@ public sealed class PreparedRun : IDisposable
 
     // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.
     private static double RateOf(MethodConfig method, ModelParts parts) =>
-        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.EmbeddingScale(parts) : 1);
+        method.DefaultLearningRate * (method.IsRateRelative ? PromptTuning.Scale(parts) : 1);
 
     private static IReadOnlyList<Trainable> Learning(CausalModel model) =>
         [.. model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, model.Embedding.Weight) })];
 
     private static IReadOnlyList<Trainable> Learning(Adapter adapter, MethodConfig method)
     {
-        var norms = adapter.NormWeights;
+        var spared = adapter.SparedWeights;
         double ratio = (method as LoraConfig)?.RateRatio ?? 1;
-        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, norms.Contains(weight.Key), ratio))];
+        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, spared.Contains(weight.Key), ratio))];
     }
 }
