@@ -15,11 +15,11 @@ awk 'NR % 2' "$general" >guarded.jsonl
 awk 'NR % 2 == 0' "$general" >measured.jsonl
 [ -s fisher.safetensors ] || "$program" fisher --model base --data guarded.jsonl --output fisher.safetensors
 
-for rate in 1e-4 3e-4 1e-3; do
-    for strength in 0 1e4 1e5 1e6 1e7; do
+for rate in 1e-4 1e-3; do
+    for strength in 0 1e5 1e6 1e7 1e8; do
         name=full-$rate-$strength
         [ -s "runs/$name/report.html" ] || "$program" tune --model base --data "$pairs" --prompt 'English: {en}\nFrench:' --completion ' {fr}' \
-            --maximum-length 512 --batch-size 8 --steps 60 --validate-every 60 --test-records 0 --method full --learning-rate "$rate" \
+            --maximum-length 512 --batch-size 2 --steps 60 --validate-every 60 --test-records 0 --method full --learning-rate "$rate" \
             --fisher fisher.safetensors --lambda "$strength" --reference measured.jsonl --name "$name" </dev/null
     done
 done

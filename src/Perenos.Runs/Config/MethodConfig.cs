@@ -19,7 +19,7 @@ public abstract record MethodConfig
     [JsonIgnore]
     public abstract double DefaultLearningRate { get; }
 
-    /// <summary>Whether <see cref="DefaultLearningRate"/> counts in root mean squares of the embedding's entries.</summary>
+    /// <summary>Whether <see cref="DefaultLearningRate"/> counts in root mean squares of what the virtual tokens start as.</summary>
     [JsonIgnore]
     public virtual bool IsRateRelative => false;
 

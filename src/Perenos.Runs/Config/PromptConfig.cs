@@ -6,7 +6,7 @@ namespace Perenos.Runs.Config;
 public sealed record PromptConfig : MethodConfig
 {
     /// <summary>Number of vectors.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>Text whose embedding the vectors start from, repeated or cut to their number; none means tokens sampled from the vocabulary.</summary>
     public string? Text { get; init; }
@@ -27,6 +27,10 @@ public sealed record PromptConfig : MethodConfig
 
     /// <inheritdoc/>
     [JsonIgnore]
+    public override double DefaultEpochs => 10;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
     public override int VirtualTokenCount => VirtualTokens;
 
     /// <inheritdoc/>
@@ -38,7 +42,7 @@ public sealed record PromptConfig : MethodConfig
 public sealed record PrefixConfig : MethodConfig
 {
     /// <summary>Number of virtual tokens.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>Text whose keys and values the prefix starts from, repeated or cut to its length; none means the first training examples.</summary>
     public string? Text { get; init; }
@@ -48,7 +52,15 @@ public sealed record PrefixConfig : MethodConfig
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => 5e-3;
+    public override double DefaultLearningRate => ProjectionSize is null ? 0.1 : 5e-3;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override bool IsRateRelative => ProjectionSize is null;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultEpochs => 10;
 
     /// <inheritdoc/>
     [JsonIgnore]
@@ -73,7 +85,7 @@ public enum PromptEncoderKind
 public sealed record PTuningConfig : MethodConfig
 {
     /// <summary>Number of vectors.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>The network.</summary>
     public PromptEncoderKind Encoder { get; init; } = PromptEncoderKind.Mlp;
@@ -84,6 +96,10 @@ public sealed record PTuningConfig : MethodConfig
     /// <inheritdoc/>
     [JsonIgnore]
     public override double DefaultLearningRate => 1e-3;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultEpochs => 10;
 
     /// <inheritdoc/>
     [JsonIgnore]

@@ -37,6 +37,14 @@ internal static class AdapterStart
         };
     }
 
+    /// <summary>Root mean square of what virtual tokens start as.</summary>
+    public static double ScaleOf(Adapter adapter)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        return Math.Sqrt(adapter.Weights["prompt_embeddings"].square().mean().item<float>());
+    }
+
     private static Adapter StartPrompt(PromptConfig settings, Pretrained pretrained, ulong seed)
     {
         var parts = pretrained.Model.Parts;

@@ -1,7 +1,6 @@
 using Perenos.Adapters;
 using Perenos.Hub;
 using Perenos.Kernels;
-using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -87,10 +86,9 @@ public sealed class PreparedRun : IDisposable
             var data = RunData.Read(config, renderer, pretrained.Model.Config.MaximumLength - config.Method.VirtualTokenCount);
             // Before an adapter is attached: what the base writes is the base's.
             var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
-            var parts = pretrained.Model.Parts;
-            if (config.Training.LearningRate is null)
-                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
             var adapter = AdapterStart.Of(config, pretrained, data);
+            if (config.Training.LearningRate is null)
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, adapter) * config.Training.Optimizer.DefaultRateFactor } };
             var trainables = adapter is null ? Learning(pretrained.Model) : Learning(adapter, config.Method);
             trainables = LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count);
             RefuseCombinations(config, pretrained.Model, trainables);
@@ -205,9 +203,9 @@ public sealed class PreparedRun : IDisposable
         return config;
     }
 
-    // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.
-    private static double RateOf(MethodConfig method, ModelParts parts) =>
-        method.DefaultLearningRate * (method.IsRateRelative ? PromptTuning.Scale(parts) : 1);
+    // Virtual tokens move on the scale of embeddings, or of keys and values, which differs between models by orders of magnitude.
+    private static double RateOf(MethodConfig method, Adapter? adapter) =>
+        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.ScaleOf(adapter!) : 1);
 
     private static IReadOnlyList<Trainable> Learning(CausalModel model) =>
         [.. model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, model.Embedding.Weight) })];
