@@ -19,7 +19,7 @@ public sealed record PromptConfig : MethodConfig
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => 0.1;
+    public override double DefaultLearningRate => 0.4;
 
     /// <inheritdoc/>
     [JsonIgnore]
@@ -52,7 +52,7 @@ public sealed record PrefixConfig : MethodConfig
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => ProjectionSize is null ? 0.1 : 5e-3;
+    public override double DefaultLearningRate => ProjectionSize is null ? 0.13 : 5e-3;
 
     /// <inheritdoc/>
     [JsonIgnore]
