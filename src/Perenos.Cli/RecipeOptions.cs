@@ -62,7 +62,7 @@ internal sealed class RecipeOptions
         if (isPretrained)
         {
             static void Guarded(JsonObject tree) => Section(Section(tree, "retention"), "penalty")["kind"] ??= "ewc";
-            Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full.");
+            Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full or lora.");
             Text(command, "--fisher", "retention.penalty.fisher", "EWC: file that perenos fisher wrote for this model.", Guarded);
             Number<double>(command, "--lambda", "retention.penalty.lambda", "Strength of the penalty.", Guarded);
             Number<double>(command, "--forget-at-most", "retention.penalty.forget_at_most", "EWC: loss that the kept text may gain, in nats per token; steers the strength.", Guarded);

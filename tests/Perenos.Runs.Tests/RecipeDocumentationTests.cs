@@ -35,7 +35,7 @@ public sealed class RecipeDocumentationTests
         var methods = Choices(typeof(MethodConfig)).Select(type => (MethodConfig)Activator.CreateInstance(type)!).ToList();
 
         Assert.NotEmpty(methods);
-        Assert.All(methods, method => Assert.Contains($"{method.Name} {Json(method.DefaultLearningRate)}{(method.IsRateRelative ? " × the embedding's RMS" : "")}", meaning, StringComparison.Ordinal));
+        Assert.All(methods, method => Assert.Contains($"{method.Name} {Json(method.DefaultLearningRate)}{(method.IsRateRelative ? " × the start's RMS" : "")}", meaning, StringComparison.Ordinal));
     }
 
     // What a stage has beyond the blocks of a run.

@@ -50,10 +50,14 @@ public static class FineTune
 
         long start = listener.Clock.GetTimestamp();
         double? loss = null;
+        // Taken before a checkpoint is loaded: the start is where the run began.
+        using var reading = PromptReading.Of(run.Adapter, run.Pretrained.Model.Parts);
         var training = new TrainingRun(run.Pretrained.Model, run.Trainables, run.Config.Training, run.Order, run.Data.Validation, folder, listener.Clock, happened =>
         {
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
+            if (happened is RunEvent.Validation measured && reading is not null)
+                Tell(reading.At(measured.Number));
         }, run.Penalty, run.Objective)
         { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
         using (training)
@@ -76,7 +80,7 @@ public static class FineTune
                 run.Adapter?.DropFor(null);
                 if (end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
-                return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
+                return Finish(run, folder, training.State, end, examination, before, reading, start, Tell, listener, stop);
             }
             catch (OperationCanceledException)
             {
@@ -102,7 +106,7 @@ public static class FineTune
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
         var (seconds, memory) = run.Rehearse(listener.Clock);
-        long tokens = (long)(run.Data.Labels.Tokens * Math.Min(run.Config.Training.Epochs, (double)run.Order.TotalSteps / run.Order.StepsPerEpoch));
+        long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
         tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds));
     }
 
@@ -121,7 +125,7 @@ public static class FineTune
     }
 
     private static RunResult Finish(
-        PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, long start,
+        PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, PromptReading? reading, long start,
         Action<RunEvent> tell, RunListener listener, CancellationToken stop)
     {
         double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
@@ -144,7 +148,7 @@ public static class FineTune
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast };
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [] };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.

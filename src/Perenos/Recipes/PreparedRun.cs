@@ -1,13 +1,11 @@
 using Perenos.Adapters;
 using Perenos.Hub;
 using Perenos.Kernels;
-using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
-using Perenos.Transfer;
 using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
@@ -47,7 +45,7 @@ public sealed class PreparedRun : IDisposable
     public IReadOnlyList<Trainable> Trainables { get; }
 
     /// <summary>What keeps the weights near where they started, or none.</summary>
-    public AnchorPenalty? Penalty { get; private init; }
+    public IWeightPull? Penalty { get; private init; }
 
     /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
     private Pretrained? Teacher { get; init; }
@@ -95,10 +93,9 @@ public sealed class PreparedRun : IDisposable
             frozen?.Detach();
             var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
             frozen?.Attach();
-            var parts = pretrained.Model.Parts;
-            if (config.Training.LearningRate is null)
-                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
             var adapter = AdapterStart.Of(config, pretrained, data);
+            if (config.Training.LearningRate is null)
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, adapter) * config.Training.Optimizer.DefaultRateFactor } };
             var trainables = adapter is null ? Learning(pretrained.Model) : Learning(adapter, config.Method);
             trainables = LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count);
             RefuseCombinations(config, pretrained.Model, trainables);
@@ -107,7 +104,7 @@ public sealed class PreparedRun : IDisposable
             return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
             {
                 Frozen = frozen,
-                Penalty = Retention.PenaltyOf(config, pretrained, trainables),
+                Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables),
                 Teacher = Retention.TeacherOf(config, pretrained, adapter),
             };
         }
@@ -180,6 +177,7 @@ public sealed class PreparedRun : IDisposable
     // Ranges are checked before anything is loaded.
     internal static RunConfig Complete(RunConfig config)
     {
+        config = config with { Training = config.Training with { Epochs = config.Training.Epochs ?? config.Method.DefaultEpochs } };
         var training = config.Training;
         static void Demand(bool isMet, string key, object? value, string range)
         {
@@ -187,7 +185,7 @@ public sealed class PreparedRun : IDisposable
                 throw new PerenosException($"{key} = {value} is out of range.", $"Use {range}.");
         }
 
-        Demand(training.Epochs > 0 && double.IsFinite(training.Epochs), "training.epochs", training.Epochs, "more than 0");
+        Demand(training.Epochs > 0 && double.IsFinite(training.Epochs.Value), "training.epochs", training.Epochs, "more than 0");
         Demand(training.MaximumSteps is null or > 0, "training.maximum_steps", training.MaximumSteps, "1 or more");
         Demand(training.BatchSize > 0, "training.batch_size", training.BatchSize, "1 or more");
         Demand(training.BatchTokens is null or > 0, "training.batch_tokens", training.BatchTokens, "1 or more");
@@ -217,17 +215,17 @@ public sealed class PreparedRun : IDisposable
         return config;
     }
 
-    // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.
-    private static double RateOf(MethodConfig method, ModelParts parts) =>
-        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.EmbeddingScale(parts) : 1);
+    // Virtual tokens move on the scale of embeddings, or of keys and values, which differs between models by orders of magnitude.
+    private static double RateOf(MethodConfig method, Adapter? adapter) =>
+        method.DefaultLearningRate * (method.IsRateRelative ? AdapterStart.ScaleOf(adapter!) : 1);
 
     private static IReadOnlyList<Trainable> Learning(CausalModel model) =>
         [.. model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key)) with { IsEmbedding = ReferenceEquals(weight.Value, model.Embedding.Weight) })];
 
     private static IReadOnlyList<Trainable> Learning(Adapter adapter, MethodConfig method)
     {
-        var norms = adapter.NormWeights;
+        var spared = adapter.SparedWeights;
         double ratio = (method as LoraConfig)?.RateRatio ?? 1;
-        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, norms.Contains(weight.Key), ratio))];
+        return [.. adapter.Weights.Select(weight => LoraPlus.Of(weight.Key, weight.Value, spared.Contains(weight.Key), ratio))];
     }
 }

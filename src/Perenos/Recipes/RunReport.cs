@@ -14,6 +14,10 @@ internal static class RunReport
     // Enough to judge by eye; the rest stands in samples.jsonl.
     private const int SamplesShown = 12;
     private const int ExamplesShown = 3;
+    private const int TokensShown = 10;
+
+    // Of the validation loss at the start; a curve that falls by less is called flat.
+    private const double LeastFall = 0.02;
 
     public static ReportModel Describe(PreparedRun run, RunResult result, IReadOnlyList<RunEvent> events, RunFolder folder, TimeProvider clock)
     {
@@ -24,13 +28,14 @@ internal static class RunReport
             Title = $"{ShortName(run.Pretrained.Location)} learns {ShortName(config.Data.Path)}",
             Question = Question(run),
             Created = clock.GetUtcNow(),
-            Verdict = Verdict(result),
+            Verdict = Verdict(result, events),
             Data = Data(run),
             Plan = planned is null ? null : Plan(run, planned),
             Curves = CurveSection.From(events),
             Results = Results(result),
             Samples = Samples(result),
             Forgetting = Forgetting(result),
+            Front = config.Retention.Penalty is EwcConfig ewc ? FrontSection.From(events, ewc.Budget) : null,
             Cost = new CostSection
             {
                 Seconds = result.Summary.Seconds,
@@ -65,16 +70,18 @@ internal static class RunReport
     }
 
     /// <summary>Gain and loss in sentences, for the report and for the last lines of the command.</summary>
-    public static IReadOnlyList<Finding> Verdict(RunResult result)
+    public static IReadOnlyList<Finding> Verdict(RunResult result, IReadOnlyList<RunEvent> events)
     {
-        List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!);
+        List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!, result.Config.Retention.Penalty?.Budget);
         if (result.Forecast is { } forecast)
-            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget)));
+            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget, events)));
+        if (result.Config.Method.VirtualTokenCount > 0)
+            findings.AddRange(VirtualTokens(result, events));
         return findings;
     }
 
     /// <summary>What changed from one judgement to another, in sentences.</summary>
-    public static List<Finding> Findings(Examination examination, Judgement before, Judgement after)
+    public static List<Finding> Findings(Examination examination, Judgement before, Judgement after, double? budget = null)
     {
         List<Finding> findings = [];
         foreach (var change in examination.Changes(before, after))
@@ -83,7 +90,7 @@ internal static class RunReport
             {
                 Judgement.Names.Bleu => (true, "on held-out records", "BLEU", 1),
                 Judgement.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
-                Judgement.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change), "nats", 3),
+                Judgement.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change) + Beyond(change, budget), "nats", 3),
                 _ => (true, "", "", 0),
             };
             if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && examination.Answers.Count > 0)
@@ -96,15 +103,44 @@ internal static class RunReport
         return findings;
     }
 
-    private static string Forecast(double forecast, double? budget)
+    // A flat curve is said aloud: a prompt that learns nothing looks like a finished run otherwise.
+    private static IEnumerable<Finding> VirtualTokens(RunResult result, IReadOnlyList<RunEvent> events)
+    {
+        var training = result.Config.Training;
+        double[] losses = [.. events.OfType<RunEvent.Validation>().Select(measured => measured.Loss)];
+        if (losses.Length > 1 && losses.Min() > (1 - LeastFall) * losses[0])
+        {
+            yield return new Finding(FindingTone.Lost, "flat", string.Create(CultureInfo.InvariantCulture,
+                $"the virtual tokens learnt nothing: the validation loss was {losses[0]:F2} at their start and {losses.Min():F2} at best. Raise training.learning_rate (it was {training.LearningRate:G3}), training.epochs or method.virtual_tokens, or use method lora."));
+        }
+
+        if (events.OfType<RunEvent.VirtualTokens>().LastOrDefault() is { } last)
+        {
+            string nearest = result.NearestTokens.Count == 0 ? "" : $" Nearest real tokens, with the cosine: {string.Join(", ", result.NearestTokens.Take(TokensShown))}{(result.NearestTokens.Count > TokensShown ? ", …" : "")}.";
+            string distance = last.Distance is { } away ? string.Create(CultureInfo.InvariantCulture, $", and lie {away:F1} lengths of an embedding away from the nearest real token") : "";
+            yield return new Finding(FindingTone.Neutral, string.Create(CultureInfo.InvariantCulture, $"{last.Moved:F1} ×"), $"their own size is how far the virtual tokens have moved from their start{distance}.{nearest}");
+        }
+    }
+
+    // Measured and certain, where a budget bounds the forecast only.
+    private static string Beyond(Metric change, double? budget) => budget is { } most && change.Low > most
+        ? string.Create(CultureInfo.InvariantCulture, $", more than the budget of {most}")
+        : "";
+
+    private static string Forecast(double forecast, double? budget, IReadOnlyList<RunEvent> events)
     {
         const string what = "forecast for the guarded text by elastic weight consolidation";
         if (budget is not { } most)
             return $"{what}.";
         return forecast <= 1.05 * most
             ? string.Create(CultureInfo.InvariantCulture, $"{what}; the budget was {most}.")
-            : string.Create(CultureInfo.InvariantCulture, $"{what}: the budget of {most} was not met. Train longer, begin with a larger lambda, or lower the learning rate.");
+            : string.Create(CultureInfo.InvariantCulture, $"{what}: the budget of {most} was not met. {Within(events, most)} Train longer, begin with a larger lambda, or lower the learning rate.");
     }
+
+    private static string Within(IReadOnlyList<RunEvent> events, double budget) =>
+        FrontSection.From(events, budget)?.Points.Where(point => point.Forgetting <= budget).MinBy(point => point.Loss) is { } best
+            ? string.Create(CultureInfo.InvariantCulture, $"Within it the validation loss came to {best.Loss:F3}, at step {best.Step}; the report draws the front.")
+            : "No validation after the start lay within it.";
 
     private static string Forgotten(Metric change) => change switch
     {

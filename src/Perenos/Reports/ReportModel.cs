@@ -35,6 +35,9 @@ public sealed record ReportModel
     /// <summary>What general ability was lost.</summary>
     public ForgettingSection? Forgetting { get; init; }
 
+    /// <summary>What was gained for what was forgotten, on the way.</summary>
+    public FrontSection? Front { get; init; }
+
     /// <summary>What it took.</summary>
     public CostSection? Cost { get; init; }
 
@@ -183,6 +186,30 @@ public sealed record ResultRow(string Name, bool IsHigherBetter, IReadOnlyList<M
 
 /// <summary>A held-out example, answered before and after.</summary>
 public sealed record ReportSample(string Source, string? Reference, string? Before, string? After);
+
+/// <summary>A state on the way: its validation loss, the forecast of what it has forgotten (nats per token), the strength of the pull.</summary>
+public sealed record FrontPoint(long Step, double Loss, double Forgetting, double Strength);
+
+/// <summary>Gain against forgetting over the states of a run that a penalty guards.</summary>
+/// <param name="Points">At every validation, in order.</param>
+/// <param name="Budget">Most forgetting that was asked for, or null.</param>
+public sealed record FrontSection(IReadOnlyList<FrontPoint> Points, double? Budget)
+{
+    /// <summary>The states at which a run was validated; null with fewer than two after its start.</summary>
+    public static FrontSection? From(IEnumerable<RunEvent> events, double? budget)
+    {
+        var points = new List<FrontPoint>();
+        RunEvent.Step? last = null;
+        foreach (var happened in events)
+        {
+            last = happened as RunEvent.Step ?? last;
+            if (happened is RunEvent.Validation measured && last is { Forecast: { } forecast, Strength: { } strength })
+                points.Add(new FrontPoint(measured.Number, measured.Loss, forecast, strength));
+        }
+
+        return points.Count < 2 ? null : new FrontSection(points, budget);
+    }
+}
 
 /// <summary>Change on general text.</summary>
 public sealed record ForgettingSection
