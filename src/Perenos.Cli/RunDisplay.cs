@@ -32,7 +32,8 @@ internal static class RunDisplay
         var result = WithInterrupts(stop => LiveDisplay.Follow(listener => run(listener, AnsiConsole.WriteLine, stop)));
         if (result.Report is not { } report)
         {
-            Console.WriteLine($"Interrupted after {result.Summary.Stages.DistinctBy(stage => stage.Folder).Count()} whole stages; everything is saved. Go on with:");
+            string[] whole = [.. result.Summary.Stages.Select(stage => stage.Name)];
+            Console.WriteLine($"Interrupted{(whole.Length == 0 ? "" : $" after {string.Join(", ", whole)}")}; everything is saved. Go on with:");
             Console.WriteLine($"  perenos tune --resume {folder.Path}");
             return InterruptedCode;
         }
