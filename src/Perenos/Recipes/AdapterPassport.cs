@@ -88,7 +88,6 @@ public sealed record AdapterPassport
     /// <exception cref="PerenosException">The passport in the folder names such tokens.</exception>
     internal static void DemandVocabulary(string folder, Pretrained pretrained)
     {
-        ArgumentNullException.ThrowIfNull(pretrained);
         string path = Path.Combine(folder, FileName);
         if (File.Exists(path) && ConfigFile.Read<AdapterPassport>(path).AddedVocabulary is { } added && !added.IsIn(pretrained.Tokenizer))
         {

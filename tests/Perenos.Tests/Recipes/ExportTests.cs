@@ -202,6 +202,15 @@ public sealed class ExportTests
     }
 
     [Fact]
+    public void A_transposed_layer_of_GPT2_is_compared_in_the_blocks_that_share_a_scale()
+    {
+        using var work = new WorkFolder();
+        using var source = ModelSource.Open(SaveTiny("gpt2", work));
+        var written = ExportToGguf.Run(source, work.PathOf("m.gguf"), "q8_0");
+        Assert.Contains(written.Types, type => type.Type == "Q8_0");
+    }
+
+    [Fact]
     public void A_pickled_checkpoint_is_converted_to_the_tensors_of_its_twin()
     {
         using var work = new WorkFolder();
