@@ -132,7 +132,7 @@ internal static partial class CurvePlot
         return line;
     }
 
-    private static Plot Themed(PlotTheme theme, string unit)
+    internal static Plot Themed(PlotTheme theme, string unit)
     {
         var plot = new Plot();
         plot.FigureBackground.Color = Colors.Transparent;
@@ -158,7 +158,7 @@ internal static partial class CurvePlot
         return plot;
     }
 
-    private static Html Svg(Plot plot, PlotTheme theme, string id, string description)
+    internal static Html Svg(Plot plot, PlotTheme theme, string id, string description)
     {
         string svg = plot.GetSvgXml(Width, Height);
         svg = svg[svg.IndexOf("<svg", StringComparison.Ordinal)..];
