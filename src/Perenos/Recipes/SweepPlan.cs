@@ -58,7 +58,7 @@ public sealed record SweepPlan
 
     private static SweepTrial Trial(RunConfig recipe, double rate, int? rank)
     {
-        string name = string.Create(CultureInfo.InvariantCulture, $"lr-{rate:G6}{(rank is null ? "" : $"-rank-{rank}")}").ToLowerInvariant();
+        string name = string.Create(CultureInfo.InvariantCulture, $"lr-{rate:G6}{(rank is null ? "" : $"-rank-{rank}")}").ToLowerInvariant().Replace("+", "", StringComparison.Ordinal);
         var method = recipe.Method switch
         {
             LoraConfig lora when rank is { } value => lora with { Rank = value },

@@ -45,7 +45,7 @@ public sealed class TrainingRun(
     Objective? objective = null) : IDisposable
 {
     // Validation keeps no graph, so its batches may be larger than those of training.
-    private const int ValidationBatchTokens = 8192;
+    internal const int ValidationBatchTokens = 8192;
 
     private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective);
     private TrainingState _state = new();
