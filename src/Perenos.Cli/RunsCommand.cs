@@ -59,7 +59,7 @@ internal static class RunsCommand
         if (File.Exists(run.Folder.Report))
             Console.WriteLine($"Report: {run.Folder.Report}");
         else
-            Console.WriteLine($"Not finished: perenos tune --resume {run.Folder.Path}");
+            Console.WriteLine($"Not finished: perenos {run.Summary?.Kind ?? "tune"} --resume {run.Folder.Path}");
         return 0;
     }
 

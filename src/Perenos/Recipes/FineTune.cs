@@ -14,20 +14,29 @@ namespace Perenos.Recipes;
 public static class FineTune
 {
     /// <summary>Runs a configuration in a fresh folder.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="folder">The folder, locked.</param>
+    /// <param name="listener">Who is told.</param>
+    /// <param name="stop">Asks to stop; everything is saved.</param>
+    /// <param name="pauseAt">Step at which to validate, save and leave without judging anything; none by default.</param>
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
-    public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
+    public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
         using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress));
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);
-        return Continue(run, folder, checkpoint: null, log, listener, stop);
+        return Continue(run, folder, checkpoint: null, log, listener, stop, pauseAt);
     }
 
     /// <summary>Goes on with an interrupted run from its newest checkpoint; bit for bit on the CPU.</summary>
+    /// <param name="folder">The folder, locked.</param>
+    /// <param name="listener">Who is told.</param>
+    /// <param name="stop">Asks to stop; everything is saved.</param>
+    /// <param name="pauseAt">Step at which to validate, save and leave without judging anything; none by default.</param>
     /// <exception cref="PerenosException">The run is finished, or its folder is damaged or belongs to something else.</exception>
-    public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop)
+    public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
         if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
             throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
@@ -35,10 +44,10 @@ public static class FineTune
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);
-        return Continue(run, folder, checkpoint, log, listener, stop);
+        return Continue(run, folder, checkpoint, log, listener, stop, pauseAt);
     }
 
-    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop)
+    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop, int? pauseAt)
     {
         using var board = run.Config.Tensorboard ? TensorBoardLog.Create(folder.TensorBoard, listener.Clock) : null;
         void Tell(RunEvent happened)
@@ -65,25 +74,25 @@ public static class FineTune
             try
             {
                 if (checkpoint is null)
-                {
                     Announce(run, listener, Tell);
-                }
                 else
-                {
                     EventLog.Read(folder.Events).Where(happened => happened is RunEvent.Planned).ToList().ForEach(listener.Event);
-                    training.Resume(checkpoint);
-                }
 
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
-                var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
-                var end = training.Go(stop);
+                // Before the checkpoint is put back: a run that was paused has not judged its base yet.
+                var before = pauseAt is null ? Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop) : null;
+                if (checkpoint is not null)
+                    training.Resume(checkpoint);
+                var end = training.Go(stop, pauseAt);
                 run.Adapter?.DropFor(null);
-                if (end == TrainingEnd.Interrupted)
+                if (before is null || end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
                 return Finish(run, folder, training.State, end, examination, before, reading, start, Tell, listener, stop);
             }
             catch (OperationCanceledException)
             {
+                if (checkpoint is not null && training.State.Step == 0)
+                    training.Resume(checkpoint);
                 return Interrupted(run, folder, training.State, loss, Tell, listener);
             }
             catch (Exception problem) when (Explained(problem) is { } mistake)

@@ -13,6 +13,12 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
+    // Steps that are timed, spread over an epoch: lengths differ, and so does the time that a token takes.
+    private const int RehearsedSteps = 4;
+
+    // Enough for the largest batch of a validation.
+    private const int LongestValidated = 64;
+
     private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
@@ -116,33 +122,31 @@ public sealed class PreparedRun : IDisposable
         }
     }
 
-    /// <summary>Measures one micro-batch, the longest, forward and backward, without changing anything.</summary>
+    /// <summary>Takes some steps of the run at rate 0 and validates once, which changes nothing: the heaviest step for the memory, others for the time.</summary>
     /// <param name="clock">Measures seconds.</param>
     /// <returns>Estimated seconds of all steps, and peak memory in bytes.</returns>
     public (double Seconds, long Memory) Rehearse(TimeProvider clock)
     {
-        int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
-        var longest = Batch.Of([.. Data.Train.Concat(Replay.SelectMany(epoch => epoch)).OrderByDescending(example => example.Ids.Length).Take(rows)]);
-        double best = double.MaxValue;
-        // The first pass pays for caches and code generation; the second is what a step costs.
-        for (int pass = 0; pass < 2; pass++)
+        int steps = Math.Min(Order.TotalSteps, Order.StepsPerEpoch);
+        int heaviest = Enumerable.Range(0, steps).MaxBy(step => Order.At(step).Max(batch => batch.Tokens.Length));
+        double seconds = 0, tokens = 0;
+        using (var trainer = new Trainer(Pretrained.Model, Trainables, Config.Training, LearningRate.Of(Config.Training, Order.TotalSteps), objective: Objective))
         {
-            long start = clock.GetTimestamp();
-            Objective(longest, 1.0 / longest.Targets.Length).Dispose();
-
-            foreach (var trainable in Trainables)
+            // The first pays for caches and code generation, and is not counted.
+            foreach (int step in Enumerable.Range(0, RehearsedSteps).Select(part => part * steps / RehearsedSteps).Prepend(heaviest))
             {
-                using var gradient = trainable.Tensor.grad;
-                trainable.Tensor.grad = null;
+                long start = clock.GetTimestamp();
+                var report = trainer.TakeStep(Order.At(step), givenRate: 0);
+                if (trainer.StepsTaken > 1)
+                    (seconds, tokens) = (seconds + clock.GetElapsedTime(start).TotalSeconds, tokens + report.Tokens);
             }
 
-            best = Math.Min(best, clock.GetElapsedTime(start).TotalSeconds);
+            if (Data.Validation.Count > 0)
+                BatchLoss.Mean(Pretrained.Model, [.. Data.Validation.OrderByDescending(example => example.Ids.Length).Take(LongestValidated)], TrainingRun.ValidationBatchTokens);
         }
 
-        double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
-        bool hasMaster = Trainables.Any(trainable => trainable.Tensor.dtype != ScalarType.Float32) && Config.Training.Optimizer.KeepsMaster;
-        long optimizer = TrainableParameters * (Config.Training.Optimizer.StateBytes + (hasMaster ? 4 : 0));
-        return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
+        double averageTokens = Enumerable.Range(0, steps).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
+        return (seconds / tokens * averageTokens * Order.TotalSteps, PeakMemory.OfProcess());
     }
 
     /// <summary>Frees model and adapter.</summary>

@@ -148,7 +148,7 @@ internal static partial class CurvePlot
         return line;
     }
 
-    private static Plot Themed(PlotTheme theme, string unit, string along = "optimizer step")
+    internal static Plot Themed(PlotTheme theme, string unit, string along = "optimizer step")
     {
         var plot = new Plot();
         plot.FigureBackground.Color = Colors.Transparent;
@@ -174,7 +174,7 @@ internal static partial class CurvePlot
         return plot;
     }
 
-    private static Html Svg(Plot plot, PlotTheme theme, string id, string description)
+    internal static Html Svg(Plot plot, PlotTheme theme, string id, string description)
     {
         string svg = plot.GetSvgXml(Width, Height);
         svg = svg[svg.IndexOf("<svg", StringComparison.Ordinal)..];

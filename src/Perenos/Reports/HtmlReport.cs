@@ -40,8 +40,10 @@ public static class HtmlReport
             Section(page, "The plan", () => Plan(page, plan));
         if (model.Curves is { } curves && CurvePlot.Loss(curves, PlotTheme.Light) is not null)
             Section(page, "Curves", () => Curves(page, curves));
+        if (model.Charts.Count > 0)
+            Section(page, "Pictures", () => Charts(page, model.Charts));
         if (model.Results is { Rows.Count: > 0 } results)
-            Section(page, "Before and after", () => Results(page, results));
+            Section(page, results.Heading, () => Results(page, results));
         if (model.Samples.Count > 0)
             Section(page, "Samples side by side", () => Samples(page, model.Samples));
         if (model.Forgetting is { Rows.Count: > 0 } forgetting)
@@ -187,6 +189,14 @@ public static class HtmlReport
             var best = validation.MinBy(point => point.Value);
             page.Line($"<p class=\"note\">Best validation loss {Quantity.Number(best.Value, 3)} at step {Quantity.Count(best.Step)}. Losses are nats per learnt token.</p>");
         }
+    }
+
+    private static void Charts(HtmlWriter page, IReadOnlyList<Chart> charts)
+    {
+        page.Line($"<div class=\"plots\">");
+        foreach (var (number, chart) in charts.Index())
+            page.Line($"<figure><figcaption>{chart.Title}</figcaption><div class=\"light\">{ChartPlot.Draw(chart, $"chart{number}", PlotTheme.Light)}</div><div class=\"dark\">{ChartPlot.Draw(chart, $"chart{number}", PlotTheme.Dark)}</div></figure>");
+        page.Line($"</div>");
     }
 
     private static void Results(HtmlWriter page, ResultSection results)

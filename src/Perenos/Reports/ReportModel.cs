@@ -26,6 +26,9 @@ public sealed record ReportModel
     /// <summary>How training went.</summary>
     public CurveSection? Curves { get; init; }
 
+    /// <summary>Other pictures.</summary>
+    public IReadOnlyList<Chart> Charts { get; init; } = [];
+
     /// <summary>Metrics by state of the model.</summary>
     public ResultSection? Results { get; init; }
 
@@ -132,6 +135,19 @@ public readonly record struct CurvePoint(long Step, double Value);
 /// <summary>A named line in the loss plot.</summary>
 public sealed record NamedCurve(string Name, IReadOnlyList<CurvePoint> Points);
 
+/// <summary>A named line of a chart; the first lines of a chart are the most important.</summary>
+public sealed record ChartLine(string Name, IReadOnlyList<(double X, double Y)> Points);
+
+/// <summary>Lines over an axis; values that are no numbers are left out.</summary>
+public sealed record Chart(string Title, string XLabel, string YLabel, IReadOnlyList<ChartLine> Lines)
+{
+    /// <summary>Whether the horizontal axis is logarithmic.</summary>
+    public bool IsLogarithmic { get; init; }
+
+    /// <summary>A place on the horizontal axis that is pointed out.</summary>
+    public double? Mark { get; init; }
+}
+
 /// <summary>How training went; losses in nats per learnt token.</summary>
 public sealed record CurveSection
 {
@@ -171,6 +187,9 @@ public sealed record CurveSection
 /// <summary>Metrics as rows, states of the model as columns.</summary>
 public sealed record ResultSection
 {
+    /// <summary>Heading of the section.</summary>
+    public string Heading { get; init; } = "Before and after";
+
     /// <summary>Columns, such as "base as it is", "adapted", "from scratch".</summary>
     public required IReadOnlyList<string> States { get; init; }
 

@@ -55,8 +55,10 @@ public sealed class Trainer : IDisposable
     public int StepsTaken { get; set; }
 
     /// <summary>One optimizer step over its micro-batches. The gradient is that of the mean over all their learnt tokens, however they are cut.</summary>
+    /// <param name="microBatches">The step's examples, cut.</param>
+    /// <param name="givenRate">A rate in place of the schedule's.</param>
     /// <exception cref="PerenosException">The loss or the gradient is not finite; the weights are as before the step.</exception>
-    public StepReport TakeStep(IReadOnlyList<Batch> microBatches)
+    public StepReport TakeStep(IReadOnlyList<Batch> microBatches, double? givenRate = null)
     {
         using var scope = NewDisposeScope();
         long targets = microBatches.Sum(batch => (long)batch.Targets.Length);
@@ -76,7 +78,7 @@ public sealed class Trainer : IDisposable
         }
 
         double clip = _settings.GradientClip > 0 ? Math.Min(1, _settings.GradientClip / (norm + 1e-6)) : 1;
-        double rate = _rate.At(StepsTaken);
+        double rate = givenRate ?? _rate.At(StepsTaken);
         Optimizer.Step(rate, clip);
         StepsTaken++;
         _average?.Add(StepsTaken);
