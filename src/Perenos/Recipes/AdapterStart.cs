@@ -23,7 +23,7 @@ internal static class AdapterStart
             throw new PerenosException($"method.virtual_tokens = {config.Method.VirtualTokenCount} is out of range.", $"Use 1 to {MostVirtualTokens:N0}; 20 to 100 are common.");
         return config.Method switch
         {
-            FullConfig => null,
+            FullConfig or LisaConfig => null,
             LoraConfig lora => Lora.Start(parts, lora, seed),
             DoraConfig dora => Dora.Start(parts, dora, seed),
             Ia3Config ia3 => Ia3.Start(parts, ia3, seed),

@@ -56,8 +56,12 @@ public static class FineTune
         {
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
-        }, run.Penalty, run.Objective)
-        { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
+        }, run.Penalty, run.Objective, run.Sampling)
+        {
+            BeforeStep = run.BeginStep,
+            AfterStep = run.EndStep,
+            ValidationLoss = run.Preference is { } preference ? preference.MeanLoss : null,
+        };
         using (training)
         {
             try
@@ -75,7 +79,6 @@ public static class FineTune
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
                 var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
                 var end = training.Go(stop);
-                run.Adapter?.DropFor(null);
                 if (end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
                 return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
@@ -130,7 +133,9 @@ public static class FineTune
         double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
-        tell(new RunEvent.Evaluation("after", examination.Scores(after)));
+        var preference = PreferenceScore.Of(run);
+        IReadOnlyList<Metric> scores = [.. examination.Scores(after), .. preference?.Metrics ?? []];
+        tell(new RunEvent.Evaluation("after", scores));
         var samples = Samples(examination, before, after);
         foreach (var sample in samples)
             tell(sample);
@@ -140,13 +145,13 @@ public static class FineTune
         var changes = examination.Changes(before, after);
         var events = EventLog.Read(folder.Events).ToList();
         double? last = events.OfType<RunEvent.Step>().LastOrDefault()?.Loss;
-        var summary = Summarize(run, folder, RunStatus.Finished, state, last, examination.Scores(after),
+        var summary = Summarize(run, folder, RunStatus.Finished, state, last, scores,
             changes.FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss), listener) with
         {
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast };
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, Preference = preference };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.

@@ -46,13 +46,22 @@ public sealed class PreparedRun : IDisposable
     /// <summary>What keeps the weights near where they started, or none.</summary>
     public AnchorPenalty? Penalty { get; private init; }
 
-    /// <summary>The frozen base that a second copy of the weights holds, where distillation needs one.</summary>
-    private Pretrained? Teacher { get; init; }
+    /// <summary>The frozen base that a second copy of the weights holds, where the objective needs one.</summary>
+    private Pretrained? Reference { get; init; }
+
+    /// <summary>Learning of preferences, where that is the objective.</summary>
+    public Dpo? Preference { get; private init; }
 
     /// <summary>What is minimised.</summary>
-    public Objective Objective => Config.Training.Recompute
-        ? Recomputation.Of(Pretrained.Model)
-        : Retention.ObjectiveOf(Config, Pretrained, Teacher, Adapter) ?? CrossEntropy.Of(Pretrained.Model);
+    public Objective Objective => Config.Training.OptimizerInBackward
+        ? Recomputation.Of(Pretrained.Model, isLast => ForgetGradients(isLast ? null : Pretrained.Model.Embedding.Weight))
+        : Objectives.Of(Config, Pretrained, Reference, Adapter, Noise, Preference);
+
+    /// <summary>Noise on the embedded tokens in training, or none.</summary>
+    private EmbeddingNoise? Noise { get; init; }
+
+    /// <summary>Which layers learn when, where not all do.</summary>
+    public LayerSampling? Sampling { get; private init; }
 
     /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
     public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
@@ -90,17 +99,23 @@ public sealed class PreparedRun : IDisposable
             var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
             var parts = pretrained.Model.Parts;
             if (config.Training.LearningRate is null)
-                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor } };
+                config = config with { Training = config.Training with { LearningRate = RateOf(config.Method, parts) * config.Training.Optimizer.DefaultRateFactor * config.Objective.DefaultRateFactor } };
             var adapter = AdapterStart.Of(config, pretrained, data);
-            var trainables = adapter is null ? Learning(pretrained.Model) : Learning(adapter, config.Method);
+            var trainables = adapter is null ? ChosenWeights.Of(Learning(pretrained.Model), (config.Method as FullConfig)?.Only ?? []) : Learning(adapter, config.Method);
             trainables = LayerRates.Decayed(trainables, config.Training.LayerRateDecay, pretrained.Model.Layers.Count);
             RefuseCombinations(config, pretrained.Model, trainables);
+            var sampling = config.Method is LisaConfig lisa ? new LayerSampling(lisa, pretrained.Model.Layers.Count, Seed.Of(config.Seed, "lisa")) : null;
             foreach (var trainable in trainables)
-                trainable.Tensor.requires_grad = true;
+                trainable.Tensor.requires_grad = sampling is null || sampling.Learns(trainable, step: 0);
+            var reference = Objectives.ReferenceOf(config, pretrained, adapter);
+            var noise = config.Training.EmbeddingNoise > 0 ? new EmbeddingNoise(pretrained.Model.Embedding, config.Training.EmbeddingNoise) : null;
             return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
             {
                 Penalty = Retention.PenaltyOf(config, pretrained, trainables),
-                Teacher = Retention.TeacherOf(config, pretrained, adapter),
+                Reference = reference,
+                Noise = noise,
+                Sampling = sampling,
+                Preference = Objectives.PreferenceOf(config, pretrained, reference, adapter, noise),
             };
         }
         catch
@@ -116,35 +131,44 @@ public sealed class PreparedRun : IDisposable
     public (double Seconds, long Memory) Rehearse(TimeProvider clock)
     {
         int rows = Config.Training.MicroBatchSize ?? (Config.Training.BatchTokens is { } tokens ? Math.Max(1, tokens / Data.Labels.Longest) : Config.Training.BatchSize);
-        var longest = Batch.Of([.. Data.Train.Concat(Replay.SelectMany(epoch => epoch)).OrderByDescending(example => example.Ids.Length).Take(rows)]);
+        var longest = Batch.Of([.. Data.Train.Concat(Replay.SelectMany(epoch => epoch)).OrderByDescending(example => example.Length).Take(rows)]);
         double best = double.MaxValue;
         // The first pass pays for caches and code generation; the second is what a step costs.
         for (int pass = 0; pass < 2; pass++)
         {
             long start = clock.GetTimestamp();
-            Objective(longest, 1.0 / longest.Targets.Length).Dispose();
-
-            foreach (var trainable in Trainables)
-            {
-                using var gradient = trainable.Tensor.grad;
-                trainable.Tensor.grad = null;
-            }
-
+            Objective(longest, 1.0 / longest.Units).Dispose();
+            ForgetGradients();
             best = Math.Min(best, clock.GetElapsedTime(start).TotalSeconds);
         }
 
         double averageTokens = Enumerable.Range(0, Math.Min(Order.TotalSteps, 20)).Average(step => Order.At(step).Sum(batch => (double)batch.Tokens.Length));
         bool hasMaster = Trainables.Any(trainable => trainable.Tensor.dtype != ScalarType.Float32) && Config.Training.Optimizer.KeepsMaster;
-        long optimizer = TrainableParameters * (Config.Training.Optimizer.StateBytes + (hasMaster ? 4 : 0));
+        long optimizer = Trainables.Where(trainable => trainable.Tensor.requires_grad).Sum(trainable => trainable.Tensor.numel()) * (Config.Training.Optimizer.StateBytes + (hasMaster ? 4 : 0));
         return (best / longest.Tokens.Length * averageTokens * Order.TotalSteps, PeakMemory.OfProcess() + optimizer);
+    }
+
+    /// <summary>Names the seeds of what is random in a step.</summary>
+    public void BeginStep(int step)
+    {
+        Adapter?.DropFor(Seed.Of(Config.Seed, "dropout", (ulong)step));
+        Noise?.Renew(Seed.Of(Config.Seed, "embedding noise", (ulong)step));
+    }
+
+    /// <summary>Makes the model compute without chance again.</summary>
+    public void EndStep()
+    {
+        Adapter?.DropFor(null);
+        Noise?.Renew(null);
     }
 
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
         Penalty?.Dispose();
-        Teacher?.Dispose();
+        Reference?.Dispose();
         Adapter?.Dispose();
+        Noise?.Dispose();
         Pretrained.Dispose();
     }
 
@@ -154,11 +178,16 @@ public sealed class PreparedRun : IDisposable
         bool drops = config.Method is LoraConfig { Dropout: > 0 } or DoraConfig { Dropout: > 0 };
         string? against = drops ? "method.dropout: a layer would drop something else the second time"
             : config.Retention.Distillation is not null ? "retention.distillation"
+            : config.Objective is DpoConfig ? "objective dpo"
             : config.Method.VirtualTokenCount > 0 ? "virtual tokens"
             : model.BalanceWeight != 0 ? "the balance of this model's experts"
             : null;
-        if (config.Training.Recompute && against is not null)
-            throw new PerenosException($"training.recompute does not go together with {against}.", "Remove one of the two.");
+        if ((config.Training.Recompute || config.Training.OptimizerInBackward) && against is not null)
+            throw new PerenosException($"training.{(config.Training.Recompute ? "recompute" : "optimizer_in_backward")} does not go together with {against}.", "Remove one of the two.");
+        if (config.Method is LisaConfig lisa && lisa.ActiveLayers > model.Layers.Count)
+            throw new PerenosException($"method.active_layers = {lisa.ActiveLayers}, but the model has {model.Layers.Count} layers.", "Use fewer; method full trains them all.");
+        if (config.Objective is DpoConfig && model.BalanceWeight != 0)
+            throw new PerenosException("objective dpo does not go together with the balance of this model's experts.", "Set output_router_logits to false in the model's config.json.");
         if (config.Training.Pack && config.Method.VirtualTokenCount > 0)
             throw new PerenosException("training.pack does not go together with virtual tokens, which stand before each text.", "Remove it, or choose another method.");
         if (!config.Training.Optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
@@ -201,8 +230,41 @@ public sealed class PreparedRun : IDisposable
         Demand(config.Evaluation.TestRecords >= 0, "evaluation.test_records", config.Evaluation.TestRecords, "0 or more");
         config.Evaluation.Generation.Checked();
         Demand(config.Method is not LoraConfig { RateRatio: <= 0 }, "method.rate_ratio", (config.Method as LoraConfig)?.RateRatio, "1 (the same rate) or more, such as 16");
+        Demand(double.IsFinite(training.EmbeddingNoise) && training.EmbeddingNoise >= 0, "training.embedding_noise", training.EmbeddingNoise, "0 (off) or more; 5 is common");
+        if (config.Method is LisaConfig lisa)
+        {
+            Demand(lisa.ActiveLayers > 0, "method.active_layers", lisa.ActiveLayers, "1 or more");
+            Demand(lisa.SwitchEvery > 0, "method.switch_every", lisa.SwitchEvery, "1 or more; 20 is common");
+            if (config.Retention.Penalty is not null)
+                throw new PerenosException("retention.penalty does not go together with method lisa: it would pull only the layers that learn at the time.", "Use method full, or remove the penalty.");
+        }
+
+        if (training.OptimizerInBackward)
+            RefuseWhatNeedsAllGradients(config);
         Retention.Check(config);
+        Objectives.Check(config);
         return config;
+    }
+
+    // A gradient is gone before the next one is there.
+    private static void RefuseWhatNeedsAllGradients(RunConfig config)
+    {
+        string? against = config.Training.GradientClip > 0 ? "training.gradient_clip: the global norm is known only when all gradients are; set it to 0"
+            : config.Training.MicroBatchSize is not null ? "training.micro_batch_size: gradients cannot add up over micro-batches; lower training.batch_size instead"
+            : config.Retention.Penalty is { Form: PenaltyForm.InLoss } ? "retention.penalty.form in_loss; use decoupled"
+            : !config.Method.ChangesBase ? $"method {config.Method.Name}, whose gradients are small; use method full or lisa"
+            : null;
+        if (against is not null)
+            throw new PerenosException($"training.optimizer_in_backward does not go together with {against}.", "Or use training.recompute, which keeps the gradients.");
+    }
+
+    private void ForgetGradients(Tensor? except = null)
+    {
+        foreach (var trainable in Trainables.Where(trainable => !ReferenceEquals(trainable.Tensor, except)))
+        {
+            using var gradient = trainable.Tensor.grad;
+            trainable.Tensor.grad = null;
+        }
     }
 
     // A prompt moves on the scale of the embedding, which differs between models by orders of magnitude.

@@ -40,7 +40,7 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", result.Config.Method is not FullConfig
+                new ReportCommand("Use the result", !result.Config.Method.ChangesBase
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
                     : $"perenos generate --model {folder.Model} \"…\""),
             ],
@@ -83,6 +83,14 @@ internal static class RunReport
             bool isClear = change.Low > 0 || change.High < 0;
             var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
             findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
+        }
+
+        if (result.Preference is { } preference)
+        {
+            var (accuracy, margin) = (preference.Accuracy, preference.Margin);
+            var tone = accuracy.Low > 50 ? FindingTone.Gained : accuracy.High < 50 ? FindingTone.Lost : FindingTone.Neutral;
+            findings.Add(new Finding(tone, string.Create(CultureInfo.InvariantCulture, $"{accuracy.Value:F0} %"),
+                string.Create(CultureInfo.InvariantCulture, $"of held-out preferences are told (chance is 50 %), 95 % between {accuracy.Low:F0} and {accuracy.High:F0}; the mean margin of rewards is {Signed(margin.Value, 3)}, {Interval(margin, 3)}.")));
         }
 
         if (result.Forecast is { } forecast)
@@ -140,6 +148,7 @@ internal static class RunReport
     {
         PromptRecord pair => new DataExample(pair.Prompt, pair.Completion),
         ConversationRecord conversation => new DataExample(conversation.PromptText, conversation.Messages[^1].Content),
+        PreferenceRecord pair => Example(pair.Chosen),
         _ => new DataExample(record.PromptText, null),
     };
 
@@ -158,6 +167,7 @@ internal static class RunReport
             Facts =
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
+                .. run.Config.Objective is DpoConfig dpo ? [new Fact("objective", string.Create(CultureInfo.InvariantCulture, $"direct preference optimization, β {dpo.Beta:G3}"))] : Array.Empty<Fact>(),
                 new Fact("optimizer", training.Optimizer.Name),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
                 new Fact("computes in", run.Compute.Reason),
@@ -226,6 +236,8 @@ internal static class RunReport
         PTuningConfig encoded => $"P-tuning with {encoded.VirtualTokens} virtual tokens",
         BiasConfig => "training the biases",
         NormConfig => "training the norms",
+        FullConfig { Only.Count: > 0 } full => $"training the weights of {string.Join(", ", full.Only)}",
+        LisaConfig lisa => $"training {lisa.ActiveLayers} layers at a time, drawn anew after {lisa.SwitchEvery} steps",
         _ => "training all weights",
     };
 
