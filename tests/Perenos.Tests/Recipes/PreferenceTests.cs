@@ -74,7 +74,7 @@ public sealed class PreferenceTests : IDisposable
         Assert.Contains(mistake, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
     }
 
-    // The right translation is preferred to that of the next sentence.
+    // The translation is preferred to no translation.
     private RunConfig Preferring(MethodConfig method)
     {
         var plain = _project.Config(new FullConfig());
@@ -82,11 +82,11 @@ public sealed class PreferenceTests : IDisposable
         foreach (string part in new[] { "train", "valid", "test" })
         {
             var pairs = File.ReadLines(_project.PathOf($"data/{part}.jsonl")).Select(line => JsonNode.Parse(line)!).ToList();
-            _project.Write($"pairs/{part}.jsonl", string.Concat(pairs.Select((pair, index) => new JsonObject
+            _project.Write($"pairs/{part}.jsonl", string.Concat(pairs.Select(pair => new JsonObject
             {
                 ["prompt"] = $"English: {pair["en"]}\nFrench:",
                 ["chosen"] = $" {pair["fr"]}",
-                ["rejected"] = $" {pairs[(index + 1) % pairs.Count]["fr"]}",
+                ["rejected"] = $" {pair["en"]}",
             }.ToJsonString() + "\n")));
         }
 

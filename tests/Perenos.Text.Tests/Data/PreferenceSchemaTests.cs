@@ -57,7 +57,7 @@ public sealed class PreferenceSchemaTests
     private static Example Answered(int prompt, int answer) =>
         new([.. Enumerable.Range(0, prompt + answer)], [.. Enumerable.Range(0, prompt + answer).Select(place => place >= prompt)], "pair");
 
-    private static List<Record> Read(string json)
+    private static List<Perenos.Text.Data.Record> Read(string json)
     {
         var raw = Raw(json);
         return [.. PreferenceSchema.For(raw).Records(raw)];
