@@ -1,3 +1,4 @@
+using Perenos.Runs.Config;
 using Perenos.Training;
 using static TorchSharp.torch;
 
@@ -19,7 +20,7 @@ internal static class MemoryFlat
         List<(string, bool)> bars = [];
         foreach (bool isLora in new[] { false, true })
         {
-            using var trainer = TrainingStepWorker.OurTrainer(shape, isLora, ScalarType.Float32);
+            using var trainer = TrainingStepWorker.OurTrainer(shape, isLora, ScalarType.Float32, new TrainingConfig());
             List<(long Memory, long Tensors)> seen = [];
             for (int step = 1; step <= steps; step++)
             {

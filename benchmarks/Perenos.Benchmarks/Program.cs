@@ -1,10 +1,11 @@
 using Perenos.Benchmarks;
 
-// Names, in the order of the README. Workers are the children of training-step and memory-flat: one process a variant.
+// Names, in the order of the README. Workers are the children of training-step and backward-memory: one process a variant.
 return args switch
 {
     ["training-step", .. var rest] => TrainingStep.Run(new Options(rest)),
     [TrainingStepWorker.Name, .. var rest] => TrainingStepWorker.Run(new Options(rest)),
+    ["backward-memory", .. var rest] => BackwardMemory.Run(new Options(rest)),
     ["memory-flat", .. var rest] => MemoryFlat.Run(new Options(rest)),
     ["optimizer", .. var rest] => OptimizerStep.Run(new Options(rest)),
     ["open-model", .. var rest] => OpenModel.Run(new Options(rest)),
@@ -15,6 +16,6 @@ return args switch
 
 static int Usage()
 {
-    Console.Error.WriteLine("Perenos.Benchmarks training-step | memory-flat | optimizer | open-model | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
+    Console.Error.WriteLine("Perenos.Benchmarks training-step | backward-memory | memory-flat | optimizer | open-model | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
     return 2;
 }

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using Perenos.Kernels;
 using static TorchSharp.torch;
 
@@ -53,10 +51,10 @@ internal static class TrainingStep
         return result.Finish(options);
     }
 
-    private static (Variant Naive, Variant Ours) Compare(Shape shape, string method, ScalarType type, int steps)
+    private static (TrainingStepVariant Naive, TrainingStepVariant Ours) Compare(Shape shape, string method, ScalarType type, int steps)
     {
-        using var naive = new Variant("naive", shape, method, type);
-        using var ours = new Variant("ours", shape, method, type);
+        using var naive = new TrainingStepVariant("naive", shape, method, type);
+        using var ours = new TrainingStepVariant("ours", shape, method, type);
         for (int step = 0; step < WarmUpSteps + steps; step++)
         {
             naive.TakeStep(isCounted: step >= WarmUpSteps);
@@ -64,55 +62,5 @@ internal static class TrainingStep
         }
 
         return (naive, ours);
-    }
-
-    /// <summary>A worker process and what it answered.</summary>
-    private sealed class Variant : IDisposable
-    {
-        private readonly Process _process;
-        private readonly List<double> _milliseconds = [];
-
-        internal Variant(string name, Shape shape, string method, ScalarType type)
-        {
-            Name = name;
-            _process = Process.Start(new ProcessStartInfo(
-                Environment.ProcessPath!,
-                [TrainingStepWorker.Name, "--variant", name, "--shape", shape.Name, "--method", method, "--type", type.ToString()])
-            { RedirectStandardInput = true, RedirectStandardOutput = true })!;
-            if (Answer() != "ready")
-                throw new InvalidOperationException($"The worker {name} did not start.");
-        }
-
-        internal string Name { get; }
-
-        internal double Median => Result.Median(_milliseconds);
-
-        internal double Least => _milliseconds.Min();
-
-        internal long PeakMemory { get; private set; }
-
-        internal double FirstLoss { get; private set; } = double.NaN;
-
-        internal double LastLoss { get; private set; }
-
-        internal void TakeStep(bool isCounted)
-        {
-            _process.StandardInput.WriteLine("step");
-            double[] answer = [.. Answer().Split(' ').Select(text => double.Parse(text, CultureInfo.InvariantCulture))];
-            if (isCounted)
-                _milliseconds.Add(answer[0]);
-            if (double.IsNaN(FirstLoss))
-                FirstLoss = answer[1];
-            (LastLoss, PeakMemory) = (answer[1], (long)answer[2]);
-        }
-
-        public void Dispose()
-        {
-            _process.StandardInput.Close();
-            _process.WaitForExit();
-            _process.Dispose();
-        }
-
-        private string Answer() => _process.StandardOutput.ReadLine() ?? throw new InvalidOperationException($"The worker {Name} ended.");
     }
 }

@@ -23,7 +23,7 @@ internal static class TrainingStepWorker
         var shape = Shape.Named(options.Text("shape", ""));
         var type = Enum.Parse<ScalarType>(options.Text("type", ""));
         bool isLora = options.Text("method", "") == "lora";
-        var step = options.Text("variant", "") == "naive" ? NaiveStep(shape, isLora, type) : OurStep(shape, isLora, type);
+        var step = options.Text("variant", "") == "naive" ? NaiveStep(shape, isLora, type) : OurStep(shape, isLora, type, SettingsOf(options.Text("variant", "")));
         Console.WriteLine("ready");
         while (Console.ReadLine() is not null)
         {
@@ -39,14 +39,23 @@ internal static class TrainingStepWorker
 
     private static double Rate(bool isLora) => isLora ? LoraSettings.DefaultLearningRate : new FullConfig().DefaultLearningRate;
 
-    internal static Func<double> OurStep(Shape shape, bool isLora, ScalarType type)
+    private static TrainingConfig SettingsOf(string variant) => variant switch
     {
-        var trainer = OurTrainer(shape, isLora, type);
+        "ours" => new TrainingConfig(),
+        "unclipped" => new TrainingConfig { GradientClip = 0 },
+        "recompute" => new TrainingConfig { GradientClip = 0, Recompute = true },
+        "in backward" => new TrainingConfig { GradientClip = 0, OptimizerInBackward = true },
+        _ => throw new ArgumentException($"There is no variant {variant}."),
+    };
+
+    private static Func<double> OurStep(Shape shape, bool isLora, ScalarType type, TrainingConfig settings)
+    {
+        var trainer = OurTrainer(shape, isLora, type, settings);
         var batch = shape.RandomBatch(RandomSeed);
         return () => trainer.TakeStep([batch]).Loss;
     }
 
-    internal static Trainer OurTrainer(Shape shape, bool isLora, ScalarType type)
+    internal static Trainer OurTrainer(Shape shape, bool isLora, ScalarType type, TrainingConfig settings)
     {
         var model = ModelCatalogue.Start(shape.Configuration(), shape.Name, RandomSeed, type);
         var parts = model.Parts;
@@ -55,7 +64,7 @@ internal static class TrainingStepWorker
             : [.. parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, parts.NormWeights.Contains(weight.Key)))];
         foreach (var trainable in trainables)
             trainable.Tensor.requires_grad = true;
-        return new Trainer(model, trainables, new TrainingConfig(), new LearningRate(Rate(isLora), Schedule.Constant, 0, 1));
+        return new Trainer(model, trainables, settings, new LearningRate(Rate(isLora), Schedule.Constant, 0, 1), objective: settings.Recompute ? Recomputation.Of(model) : null);
     }
 
     private static Func<double> NaiveStep(Shape shape, bool isLora, ScalarType type)

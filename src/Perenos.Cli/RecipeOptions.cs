@@ -27,12 +27,13 @@ internal sealed class RecipeOptions
             foreach (var option in new Option[] { _mode, _target, _targetText, _confidence })
                 command.Add(option);
             Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
-            Text(command, "--method", "method.kind", "lora, dora, ia3, prompt, prefix, p-tuning, norm, bias or full.");
+            Text(command, "--method", "method.kind", "lora, dora, ia3, prompt, prefix, p-tuning, norm, bias, full or lisa.");
             Number<int>(command, "--rank", "method.rank", "LoRA, DoRA: rank of the update.");
             Number<double>(command, "--alpha", "method.alpha", "LoRA, DoRA: the update counts alpha / rank times.");
             Number<double>(command, "--dropout", "method.dropout", "LoRA, DoRA: dropout of the update's inputs.");
             Texts(command, "--targets", "method.targets", "LoRA, DoRA: ends of layer names, all-linear, or re: and an expression.");
             Number<int>(command, "--virtual-tokens", "method.virtual_tokens", "Prompt, prefix, p-tuning: number of virtual tokens.");
+            Texts(command, "--only", "method.only", "Full: parts that learn, such as layers.29 or self_attn; the others stay.");
             Text(command, "--start-text", "method.text", "Prompt, prefix: text that the virtual tokens start from.");
         }
         else
@@ -55,12 +56,16 @@ internal sealed class RecipeOptions
         Number<int>(command, "--micro-batch-size", "training.micro_batch_size", "Examples computed at once; a step adds up as many as it needs.");
         Flag(command, "--pack", "training.pack", "Let short examples share rows instead of being padded.");
         Flag(command, "--recompute", "training.recompute", "Compute layers again on the way back: less memory, a third more time.");
+        Flag(command, "--optimizer-in-backward", "training.optimizer_in_backward", "Update each layer on the way back and free its gradient.");
+        Number<double>(command, "--embedding-noise", "training.embedding_noise", "NEFTune: strength of noise on the embedded tokens in training.");
         Number<double>(command, "--learning-rate", "training.learning_rate", "Highest learning rate (default: the method's).");
         Text(command, "--schedule", "training.schedule", "constant, linear, cosine, cosine_with_restarts, polynomial, inverse_sqrt or warmup_stable_decay.");
         Number<double>(command, "--layer-decay", "training.layer_rate_decay", "Rate of a layer as a share of that of the layer above it.");
         Text(command, "--optimizer", "training.optimizer.kind", "adamw, adamw8bit, adafactor, lion or sgd.");
         if (isPretrained)
         {
+            Text(command, "--objective", "objective.kind", "likelihood, or dpo: learn from pairs of answers which one is preferred.");
+            Number<double>(command, "--beta", "objective.beta", "DPO: reward per nat gained on the base.", tree => Section(tree, "objective")["kind"] ??= "dpo");
             static void Guarded(JsonObject tree) => Section(Section(tree, "retention"), "penalty")["kind"] ??= "ewc";
             Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full or lora.");
             Text(command, "--fisher", "retention.penalty.fisher", "EWC: file that perenos fisher wrote for this model.", Guarded);

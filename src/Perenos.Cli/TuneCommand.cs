@@ -77,7 +77,7 @@ internal static class TuneCommand
     {
         if (isPretrained && config.Start is RandomStart)
             throw new PerenosException("The recipe starts from random weights.", "That is perenos pretrain.");
-        if (!isPretrained && config.Method is not FullConfig)
+        if (!isPretrained && !config.Method.ChangesBase)
             throw new PerenosException($"The method {config.Method.Name} adapts a model, and random weights are none.", "Set method.kind: full, or start from a pretrained model.");
         if (!isPretrained && config.Start is PretrainedStart)
             throw new PerenosException("The recipe starts from a pretrained model.", "That is perenos tune; to go on with pretraining, tune with method full.");

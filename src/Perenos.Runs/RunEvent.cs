@@ -43,6 +43,14 @@ public abstract record RunEvent
         [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
         public double? Strength { get; init; }
 
+        /// <summary>Mean reward of the chosen answers less that of the rejected ones, where preferences are learnt.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public double? RewardMargin { get; init; }
+
+        /// <summary>Share of the step's pairs whose chosen answer has the higher reward.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public double? RewardAccuracy { get; init; }
+
         /// <inheritdoc/>
         [JsonIgnore]
         public override long? AtStep => Number;

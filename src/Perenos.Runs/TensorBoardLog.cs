@@ -42,7 +42,8 @@ public sealed class TensorBoardLog : IDisposable
         {
             case RunEvent.Step step:
                 Write(step.Number, [("train/loss", step.Loss), ("train/learning_rate", step.LearningRate), ("train/grad_norm", step.GradNorm),
-                    ("train/tokens_per_second", step.TokensPerSecond), ("train/forecast", step.Forecast), ("train/penalty_strength", step.Strength)]);
+                    ("train/tokens_per_second", step.TokensPerSecond), ("train/forecast", step.Forecast), ("train/penalty_strength", step.Strength),
+                    ("train/rewards/margins", step.RewardMargin), ("train/rewards/accuracies", step.RewardAccuracy)]);
                 break;
             case RunEvent.Validation validation:
                 Write(validation.Number, [("eval/loss", validation.Loss)]);

@@ -14,6 +14,7 @@ public sealed class KillTests : IDisposable
 {
     private const int Steps = 12;
     private const int StageSteps = 6;
+    private const int StepsOfAWay = 7;
     private const int Seed = 20260131;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
     private readonly string _folder = Directory.CreateTempSubdirectory("perenos-kill-").FullName;
@@ -120,6 +121,106 @@ public sealed class KillTests : IDisposable
     private int StepsOfStages(string name) => Directory.Exists(Path.Combine(Runs, name, "stages"))
         ? Directory.EnumerateDirectories(Path.Combine(Runs, name, "stages")).Sum(stage => Math.Max(0, LastStep(Path.Combine(name, "stages", Path.GetFileName(stage)))))
         : File.Exists(Path.Combine(Runs, name, "config.json")) ? 0 : -1;
+    /// <summary>Each is killed once: together more than twenty random moments.</summary>
+    public static TheoryData<string, string> Ways => new()
+    {
+        { "full", """{ "method": { "kind": "full" } }""" },
+        { "some parts", """{ "method": { "kind": "full", "only": ["layers.0", "norm"] } }""" },
+        { "lisa", """{ "method": { "kind": "lisa", "active_layers": 1, "switch_every": 2 } }""" },
+        { "lora", """{ "method": { "kind": "lora", "dropout": 0.1 } }""" },
+        { "dora", """{ "method": { "kind": "dora" } }""" },
+        { "ia3", """{ "method": { "kind": "ia3" } }""" },
+        { "prompt", """{ "method": { "kind": "prompt" } }""" },
+        { "prefix", """{ "method": { "kind": "prefix", "projection_size": 16 } }""" },
+        { "p-tuning", """{ "method": { "kind": "p-tuning", "encoder": "lstm" } }""" },
+        { "bias and norm", """{ "method": { "kind": "norm" } }""" },
+        { "ewc", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "ewc", "fisher": "FISHER", "forget_at_most": 0.001 } } }""" },
+        { "l2sp", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "l2sp" } } }""" },
+        { "replay", """{ "method": { "kind": "full" }, "retention": { "replay": { "kind": "text", "path": "OTHER", "share": 0.2 } } }""" },
+        { "self-replay", """{ "method": { "kind": "lora" }, "retention": { "replay": { "kind": "generated", "share": 0.2, "max_new_tokens": 8 } } }""" },
+        { "distillation", """{ "method": { "kind": "lora" }, "retention": { "distillation": { "weight": 0.5 } } }""" },
+        { "dpo", """{ "method": { "kind": "lora" }, "objective": { "kind": "dpo" }, "data": { "path": "PAIRS" } }""" },
+        { "dpo of all weights", """{ "method": { "kind": "full" }, "objective": { "kind": "dpo" }, "data": { "path": "PAIRS" } }""" },
+        { "noise", """{ "method": { "kind": "full" }, "training": { "embedding_noise": 5 } }""" },
+        { "8-bit AdamW", """{ "method": { "kind": "full" }, "training": { "optimizer": { "kind": "adamw8bit" } } }""" },
+        { "Adafactor", """{ "method": { "kind": "full" }, "training": { "optimizer": { "kind": "adafactor" } } }""" },
+        { "Lion", """{ "method": { "kind": "full" }, "training": { "optimizer": { "kind": "lion" } } }""" },
+        { "SGD", """{ "method": { "kind": "full" }, "training": { "optimizer": { "kind": "sgd" } } }""" },
+        { "stochastic rounding", """{ "method": { "kind": "full" }, "dtype": "bfloat16", "training": { "optimizer": { "kind": "adamw", "stochastic_rounding": true } } }""" },
+        { "on the way back", """{ "method": { "kind": "full" }, "training": { "optimizer_in_backward": true, "gradient_clip": 0 } }""" },
+        { "average, packed, micro-batches", """{ "method": { "kind": "full" }, "training": { "average_decay": 0.9, "pack": true, "micro_batch_size": 1 } }""" },
+    };
+
+    [Theory]
+    [Trait("speed", "slow")]
+    [MemberData(nameof(Ways))]
+    public void Whatever_way_it_learns_a_killed_run_equals_one_that_never_was(string way, string recipe)
+    {
+        string path = WriteRecipe(recipe);
+        CliProcess Go(string name) => new(Directory.Exists(Path.Combine(Runs, name)) && File.Exists(Path.Combine(Runs, name, "config.json"))
+            ? ["tune", "--resume", name, "--runs", Runs]
+            : ["tune", path, "--name", name, "--runs", Runs]);
+        Finish(Go("straight"));
+        var random = new Random(way.Sum(letter => letter) + Seed);
+        int place = 1 + random.Next(StepsOfAWay - 1);
+        using (var process = Go("killed"))
+        {
+            WaitFor(process, () => LastStep("killed") >= place || process.HasExited);
+            Thread.Sleep(random.Next(60));
+            Assert.False(process.HasExited, $"the run was over before it could be killed in step {place}");
+            process.Kill();
+        }
+
+        Finish(Go("killed"));
+        using var straight = RunFolder.Open("straight", Runs);
+        using var killed = RunFolder.Open("killed", Runs);
+        RunComparison.Equal(straight, killed);
+    }
+
+    // The way laid over what all have in common.
+    private string WriteRecipe(string way)
+    {
+        var recipe = JsonNode.Parse("""
+            { "start": { "kind": "pretrained", "model": "base" }, "dtype": "float32", "seed": 5,
+              "data": { "path": "DATA", "prompt": "English: {en}\nFrench:", "completion": " {fr}", "maximum_length": 128 },
+              "training": { "maximum_steps": STEPS, "epochs": 10, "batch_size": 2, "save_every": 1, "validate_every": 3, "learning_rate": 1e-3 },
+              "evaluation": { "reference": "GENERAL", "test_records": 2, "resamples": 20, "generation": { "max_new_tokens": 4 } } }
+            """.Replace("STEPS", $"{StepsOfAWay}", StringComparison.Ordinal))!.AsObject();
+        foreach (var (key, value) in JsonNode.Parse(way)!.AsObject())
+        {
+            if (key == "data" || recipe[key] is not JsonObject section)
+            {
+                recipe[key] = value!.DeepClone();
+                continue;
+            }
+
+            foreach (var (inner, setting) in value!.AsObject())
+                section[inner] = setting!.DeepClone();
+        }
+
+        string text = recipe.ToJsonString();
+        if (text.Contains("FISHER", StringComparison.Ordinal))
+            Finish(new CliProcess(["fisher", "--model", "base", "--data", Path.Combine(_folder, "general.txt"), "--output", Path.Combine(_folder, "fisher.safetensors"), "--dtype", "float32"]));
+        if (text.Contains("PAIRS", StringComparison.Ordinal))
+            WritePairs();
+        File.WriteAllText(Path.Combine(_folder, "other.txt"), "The bridge over the river is closed.\n\nLe pont est fermé ce soir.\n");
+        foreach (var (word, file) in new[] { ("DATA", "data"), ("PAIRS", "pairs"), ("FISHER", "fisher.safetensors"), ("OTHER", "other.txt"), ("GENERAL", "general.txt") })
+            text = text.Replace($"\"{word}\"", JsonValue.Create(Path.Combine(_folder, file)).ToJsonString(), StringComparison.Ordinal);
+        string path = Path.Combine(_folder, "recipe.json");
+        File.WriteAllText(path, text);
+        return path;
+    }
+
+    // The right translation is preferred to none at all.
+    private void WritePairs()
+    {
+        Directory.CreateDirectory(Path.Combine(_folder, "pairs"));
+        foreach (string part in new[] { "train", "valid", "test" })
+        {
+            File.WriteAllLines(Path.Combine(_folder, "pairs", $"{part}.jsonl"), File.ReadLines(Path.Combine(_folder, "data", $"{part}.jsonl")).Select(line => JsonNode.Parse(line)!)
+                .Select(pair => new JsonObject { ["prompt"] = $"English: {pair["en"]}\nFrench:", ["chosen"] = $" {pair["fr"]}", ["rejected"] = $" {pair["en"]}" }.ToJsonString()));
+        }
+    }
 
     // What a user would type: the same command until there is a run to resume.
     private CliProcess Start(string name) => File.Exists(Path.Combine(Runs, name, "config.json"))

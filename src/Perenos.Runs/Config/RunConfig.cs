@@ -17,6 +17,9 @@ public sealed record RunConfig
     /// <summary>What learns.</summary>
     public MethodConfig Method { get; init; } = new LoraConfig();
 
+    /// <summary>What training minimises.</summary>
+    public ObjectiveConfig Objective { get; init; } = new LikelihoodConfig();
+
     /// <summary>The loop.</summary>
     public TrainingConfig Training { get; init; } = new();
 

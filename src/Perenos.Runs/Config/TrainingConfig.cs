@@ -49,6 +49,12 @@ public sealed record TrainingConfig
     /// <summary>Whether the layers' insides are computed again on the way back instead of being kept: less memory, a third more time.</summary>
     public bool Recompute { get; init; }
 
+    /// <summary>Whether each layer is updated as soon as the way back has its gradient, which is then forgotten; layers are computed again as with <see cref="Recompute"/>.</summary>
+    public bool OptimizerInBackward { get; init; }
+
+    /// <summary>α of the noise on the embedded tokens in training (NEFTune); 0 is none.</summary>
+    public double EmbeddingNoise { get; init; }
+
     /// <summary>Highest learning rate; none means the method's default.</summary>
     public double? LearningRate { get; init; }
 

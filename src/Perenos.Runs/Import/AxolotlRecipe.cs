@@ -14,7 +14,7 @@ internal static class AxolotlRecipe
         translation.Map("base_model", "start.model", translation.Text("base_model") + revision);
         translation.Needless("part of start.model", "revision_of_model");
         if (translation.Has("rl"))
-            throw translation.Impossible("rl", "preferences and rewards are not learnt from here", "Data with chosen answers can be learnt by --completion \"{chosen}\".");
+            throw translation.Impossible("rl", "preferences and rewards are not translated", "For dpo write a recipe by hand with objective.kind: dpo (docs/methods/dpo.md).");
         Method(translation);
         Data(translation);
         SharedKeys.HeldOut(translation, "val_set_size");

@@ -37,7 +37,7 @@ internal static class LlamaFactoryRecipe
     {
         string stage = translation.Has("stage") ? translation.Text("stage") : "sft";
         if (stage is not ("sft" or "pt"))
-            throw translation.Impossible("stage", "only sft and pt can be run here", "Preferences and rewards are not learnt from; data with chosen answers can be learnt by --completion \"{chosen}\".");
+            throw translation.Impossible("stage", "only sft and pt can be run here", "For dpo write a recipe by hand with objective.kind: dpo (docs/methods/dpo.md); rewards are not learnt here.");
         if (translation.Has("stage"))
             translation.Report("stage", KeyFate.Needless, stage == "sft" ? "replies are learnt" : "text is learnt, where records have a field \"text\"");
     }

@@ -135,7 +135,8 @@ internal static class SharedKeys
         translation.Lost("weights are not quantised here: results differ slightly and memory is larger", "load_in_8bit", "load_in_4bit", "gptq", "quantization_bit", "quantization_method", "quantization_type", "double_quantization", "bnb_config_kwargs");
         translation.Lost("one process trains here; there the batch grows with the number of devices", "deepspeed", "fsdp", "fsdp_config", "ddp", "fsdp_version", "dp_shard_size", "dp_replicate_size", "cp_size", "tensor_parallel_size", "context_parallel_size", "sequence_parallel_degree");
         translation.Lost("each example stands alone here: batches hold other examples than packed ones", "packing", "neat_packing", "sample_packing", "pretraining_sample_concatenation");
-        translation.Lost("not built", "neftune_noise_alpha", "loraplus_lr_embedding", "peft_init_lora_weights", "use_galore", "use_apollo", "use_badam", "rope_scaling", "rope_theta", "resize_vocab", "mixture_of_depths");
+        translation.Number("neftune_noise_alpha", "training.embedding_noise", null);
+        translation.Lost("not built", "loraplus_lr_embedding", "peft_init_lora_weights", "use_galore", "use_apollo", "use_badam", "rope_scaling", "rope_theta", "resize_vocab", "mixture_of_depths");
         translation.Lost("schedules end at a rate of 0 here", "cosine_min_lr_ratio", "cosine_constant_lr_ratio", "lr_scheduler_kwargs", "eta_min");
         translation.Lost("extensions are not loaded; those that are kernels change speed only", "plugins");
         translation.Lost("perenos tune --resume goes on with a run of Perenos", "resume_from_checkpoint", "auto_resume_from_checkpoints", "adapter_name_or_path", "lora_model_dir");

@@ -14,22 +14,24 @@ public sealed record MessagesSchema : Schema
     public override IEnumerable<Record> Records(RawRecord raw)
     {
         ArgumentNullException.ThrowIfNull(raw);
-        var list = ConversationFields.List(raw, "messages");
         JsonElement? tools = raw.Fields.TryGetValue("tools", out var value) && value.ValueKind == JsonValueKind.Array ? value : null;
-        var messages = list.EnumerateArray().Select((message, index) => Message(raw, message, index)).ToList();
-        yield return new ConversationRecord(messages, tools) { Source = raw.Source, Group = GroupOf(raw), Part = raw.Part };
+        yield return new ConversationRecord(Messages(raw, "messages"), tools) { Source = raw.Source, Group = GroupOf(raw), Part = raw.Part };
     }
 
-    private static ChatMessage Message(RawRecord raw, JsonElement message, int index)
+    /// <summary>The messages in a field.</summary>
+    internal static List<ChatMessage> Messages(RawRecord raw, string key) =>
+        [.. ConversationFields.List(raw, key).EnumerateArray().Select((message, index) => Message(raw, message, key, index))];
+
+    internal static ChatMessage Message(RawRecord raw, JsonElement message, string list, int index)
     {
-        string role = ConversationFields.Text(raw, message, "messages", index, "role");
+        string role = ConversationFields.Text(raw, message, list, index, "role");
         if (!message.TryGetProperty("content", out var content) && !message.TryGetProperty("tool_calls", out _))
-            throw ConversationFields.Missing(raw, message, "messages", index, "content");
+            throw ConversationFields.Missing(raw, message, list, index, "content");
         string? text = content.ValueKind switch
         {
-            JsonValueKind.String => raw.AsText(content, $"messages[{index}].content"),
+            JsonValueKind.String => raw.AsText(content, $"{list}[{index}].content"),
             JsonValueKind.Null or JsonValueKind.Undefined or JsonValueKind.Array => null,
-            _ => throw new PerenosException($"{raw.Source}: messages[{index}].content is {RawRecord.Describe(content)}.", "Write the content as a string, or as a list of parts."),
+            _ => throw new PerenosException($"{raw.Source}: {list}[{index}].content is {RawRecord.Describe(content)}.", "Write the content as a string, or as a list of parts."),
         };
         return new ChatMessage(role, text) { Json = message };
     }
@@ -45,22 +47,29 @@ public sealed record ShareGptSchema : Schema
     public override IEnumerable<Record> Records(RawRecord raw)
     {
         ArgumentNullException.ThrowIfNull(raw);
-        var list = ConversationFields.List(raw, "conversations");
-        var messages = list.EnumerateArray().Select((message, index) => new ChatMessage(
-            Role(raw, ConversationFields.Text(raw, message, "conversations", index, "from"), index),
-            ConversationFields.Text(raw, message, "conversations", index, "value"))).ToList();
-        if (raw.Fields.TryGetValue("system", out var system) && system.ValueKind == JsonValueKind.String)
-            messages.Insert(0, new ChatMessage("system", raw.AsText(system, "system")));
-        yield return new ConversationRecord(messages) { Source = raw.Source, Group = GroupOf(raw), Part = raw.Part };
+        yield return new ConversationRecord(Messages(raw)) { Source = raw.Source, Group = GroupOf(raw), Part = raw.Part };
     }
 
-    private static string Role(RawRecord raw, string from, int index) => from switch
+    /// <summary>The messages of a record, its system message first.</summary>
+    internal static List<ChatMessage> Messages(RawRecord raw)
+    {
+        var messages = ConversationFields.List(raw, "conversations").EnumerateArray().Select((message, index) => Message(raw, message, "conversations", index)).ToList();
+        if (raw.Fields.TryGetValue("system", out var system) && system.ValueKind == JsonValueKind.String)
+            messages.Insert(0, new ChatMessage("system", raw.AsText(system, "system")));
+        return messages;
+    }
+
+    internal static ChatMessage Message(RawRecord raw, JsonElement message, string list, int index) => new(
+        Role(raw, ConversationFields.Text(raw, message, list, index, "from"), list, index),
+        ConversationFields.Text(raw, message, list, index, "value"));
+
+    private static string Role(RawRecord raw, string from, string list, int index) => from switch
     {
         "human" or "user" => "user",
         "gpt" or "assistant" => ChatMessage.Assistant,
         "system" => "system",
         "observation" or "tool" => "tool",
-        _ => throw new PerenosException($"{raw.Source}: conversations[{index}] is from \"{from}\".", "Known are human, gpt, system and observation. Write tool calls as \"messages\" with tool_calls."),
+        _ => throw new PerenosException($"{raw.Source}: {list}[{index}] is from \"{from}\".", "Known are human, gpt, system and observation. Write tool calls as \"messages\" with tool_calls."),
     };
 }
 

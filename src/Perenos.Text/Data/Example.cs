@@ -15,6 +15,15 @@ public sealed record Example(int[] Ids, bool[] IsLearnt, string Source)
     /// <summary>Whether the prompt lost tokens from its left.</summary>
     public bool IsTruncated { get; init; }
 
+    /// <summary>The answer to the same prompt that this one is preferred to, where pairs are learnt from.</summary>
+    public Example? Rejected { get; init; }
+
+    /// <summary>Tokens of the example, or of the longer one of a pair.</summary>
+    public int Length => Math.Max(Ids.Length, Rejected?.Ids.Length ?? 0);
+
+    /// <summary>The rows that it takes in a batch: itself, and behind it what it is preferred to.</summary>
+    public IReadOnlyList<Example> Rows => Rejected is null ? [this] : [this, Rejected];
+
     /// <summary>Number of labels.</summary>
     public int LearntTokens => IsLearnt.Count(isLearnt => isLearnt);
 }

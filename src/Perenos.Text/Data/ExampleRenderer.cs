@@ -65,6 +65,7 @@ public sealed class ExampleRenderer
         PromptRecord pair when _settings.Template is null => Joined(Ids(pair.Prompt), [.. Ids(Separator(pair) + pair.Completion), _settings.StopId], record, isText: false),
         PromptRecord pair => RenderChat(Messages(pair, pair.Completion), null, record),
         ConversationRecord conversation => RenderChat(conversation.Messages, conversation.Tools, record),
+        PreferenceRecord pair => Render(pair.Chosen) with { Rejected = Render(pair.Rejected) },
         _ => throw new ArgumentException($"{record?.GetType()} is no record", nameof(record)),
     };
 

@@ -28,9 +28,9 @@ public sealed class LengthLimit
     public IEnumerable<Example> Apply(Example example)
     {
         ArgumentNullException.ThrowIfNull(example);
-        if (example.Ids.Length <= Maximum)
+        if (example.Length <= Maximum)
             return [example];
-        return example.IsText ? Windows(example) : ShortenPrompt(example) is { } shortened ? [shortened] : [];
+        return example.IsText ? Windows(example) : Shorten(example) is { } shortened ? [shortened] : [];
     }
 
     /// <summary>The examples that remain of many, in order.</summary>
@@ -61,7 +61,22 @@ public sealed class LengthLimit
         return windows;
     }
 
-    private Example? ShortenPrompt(Example example)
+    // Of a pair both prompts lose the same tokens.
+    private Example? Shorten(Example example)
+    {
+        int excess = example.Length - Maximum;
+        var rows = example.Rows.Select(row => ShortenPrompt(row, row.Ids.Length - excess)).ToList();
+        if (rows.Contains(null))
+        {
+            Dropped++;
+            return null;
+        }
+
+        Truncated++;
+        return rows[0]! with { Rejected = rows.ElementAtOrDefault(1) };
+    }
+
+    private static Example? ShortenPrompt(Example example, int maximum)
     {
         // What must stay is the last reply; earlier ones of a conversation belong to its prompt.
         int lastReply = example.IsLearnt.Length;
@@ -73,20 +88,16 @@ public sealed class LengthLimit
 
         int kept = example.HasStart ? 1 : 0;
         int length = replyEnd - lastReply;
-        if (length == 0 || Math.Max(kept, 1) + length > Maximum)
-        {
-            Dropped++;
+        if (length == 0 || Math.Max(kept, 1) + length > maximum)
             return null;
-        }
 
         // What follows the last reply teaches nothing and goes first.
-        int start = Math.Max(kept, replyEnd - (Maximum - kept));
+        int start = Math.Max(kept, replyEnd - (maximum - kept));
         bool[] isLearnt = example.IsLearnt[start..replyEnd];
         for (int i = 0; start > kept && i < isLearnt.Length && isLearnt[i] && example.IsLearnt[start - 1]; i++)
             isLearnt[i] = false; // the rest of a reply whose beginning is gone
         if (kept == 0)
             isLearnt[0] = false;
-        Truncated++;
         return example with { Ids = [.. example.Ids[..kept], .. example.Ids[start..replyEnd]], IsLearnt = [.. example.IsLearnt[..kept], .. isLearnt], IsTruncated = true };
     }
 }

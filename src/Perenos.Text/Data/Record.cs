@@ -33,6 +33,15 @@ public sealed record PromptRecord(string Prompt, string Completion) : Record
     public override string PromptText => Prompt;
 }
 
+/// <summary>Two answers to one prompt, the first preferred to the second.</summary>
+/// <param name="Chosen">The prompt with the preferred answer.</param>
+/// <param name="Rejected">The same prompt with the other one.</param>
+public sealed record PreferenceRecord(Record Chosen, Record Rejected) : Record
+{
+    /// <inheritdoc/>
+    public override string PromptText => Chosen.PromptText;
+}
+
 /// <summary>A conversation whose assistant messages are learnt.</summary>
 /// <param name="Messages">The messages in order.</param>
 /// <param name="Tools">The functions that the model may call, as a JSON array; null where there are none.</param>

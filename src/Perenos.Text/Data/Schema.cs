@@ -26,7 +26,7 @@ public abstract record Schema
         ArgumentNullException.ThrowIfNull(record);
         bool Has(string key, JsonValueKind kind) => record.Fields.TryGetValue(key, out var value) && value.ValueKind == kind;
         if (Has("prompt", JsonValueKind.String) && record.Fields.ContainsKey("chosen") || Has("conversations", JsonValueKind.Array) && record.Fields.ContainsKey("chosen"))
-            throw Unclear(record, "pairs of preferred and rejected answers, which are not learnt from here", "--prompt \"{prompt}\" --completion \"{chosen}\" learns from the preferred ones");
+            throw Unclear(record, "a preferred and a rejected answer", "--objective dpo learns to prefer the one to the other; --prompt \"{prompt}\" --completion \"{chosen}\" learns the preferred ones alone");
         if (Has("messages", JsonValueKind.Array))
             return new MessagesSchema();
         if (Has("conversations", JsonValueKind.Array))
@@ -87,7 +87,7 @@ public abstract record Schema
         return count;
     }
 
-    private static PerenosException Unclear(RawRecord record, string found, string hint) =>
+    private protected static PerenosException Unclear(RawRecord record, string found, string hint) =>
         new($"{record.Source}: the record has {found}. Its fields: {string.Join(", ", record.Fields.Keys.Take(30))}.", hint + ".");
 }
 

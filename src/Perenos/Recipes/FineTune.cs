@@ -67,8 +67,12 @@ public static class FineTune
             Tell(happened);
             if (happened is RunEvent.Validation measured && reading is not null)
                 Tell(reading.At(measured.Number));
-        }, run.Penalty, run.Objective)
-        { BeforeStep = step => run.Adapter?.DropFor(Seed.Of(run.Config.Seed, "dropout", (ulong)step)) };
+        }, run.Penalty, run.Objective, run.Sampling)
+        {
+            BeforeStep = run.BeginStep,
+            AfterStep = run.EndStep,
+            ValidationLoss = run.Preference is { } preference ? preference.MeanLoss : null,
+        };
         using (training)
         {
             try
@@ -84,7 +88,6 @@ public static class FineTune
                 if (checkpoint is not null)
                     training.Resume(checkpoint);
                 var end = training.Go(stop, pauseAt);
-                run.Adapter?.DropFor(null);
                 if (before is null || end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
                 return Finish(run, folder, training.State, end, examination, before, reading, start, Tell, listener, stop);
@@ -141,7 +144,9 @@ public static class FineTune
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         after.Write(folder.After);
-        tell(new RunEvent.Evaluation("after", examination.Scores(after)));
+        var preference = PreferenceScore.Of(run);
+        IReadOnlyList<Metric> scores = [.. examination.Scores(after), .. preference?.Metrics ?? []];
+        tell(new RunEvent.Evaluation("after", scores));
         var samples = Samples(examination, before, after);
         foreach (var sample in samples)
             tell(sample);
@@ -151,13 +156,13 @@ public static class FineTune
         var changes = examination.Changes(before, after);
         var events = EventLog.Read(folder.Events).ToList();
         double? last = events.OfType<RunEvent.Step>().LastOrDefault()?.Loss;
-        var summary = Summarize(run, folder, RunStatus.Finished, state, last, examination.Scores(after),
+        var summary = Summarize(run, folder, RunStatus.Finished, state, last, scores,
             changes.FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss), listener) with
         {
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [] };
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [], Preference = preference };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.

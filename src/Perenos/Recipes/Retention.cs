@@ -1,6 +1,5 @@
 using Perenos.Adapters;
 using Perenos.Checkpoints;
-using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -66,31 +65,5 @@ internal static class Retention
             foreach (var value in values.Values)
                 value.Dispose();
         }
-    }
-
-    /// <summary>The frozen base for distillation where it is not the model itself with its adapter off; none where none is asked for. The caller owns it.</summary>
-    public static Pretrained? TeacherOf(RunConfig config, Pretrained pretrained, Adapter? adapter) =>
-        config.Retention.Distillation is null || adapter is not null ? null : Pretrained.Open(HubLocation.InCache(((PretrainedStart)config.Start).Model, HubKind.Model), pretrained.Model.ComputeType);
-
-    /// <summary>What is minimised; none means the plain loss.</summary>
-    public static Objective? ObjectiveOf(RunConfig config, Pretrained pretrained, Pretrained? teacher, Adapter? adapter)
-    {
-        if (config.Retention.Distillation is not { } settings)
-            return null;
-        return new Distillation(pretrained.Model, (teacher ?? pretrained).Model, settings, () => adapter is null ? null : new TakenOff(adapter)).Backward;
-    }
-
-    /// <summary>An adapter that is off until this is disposed.</summary>
-    private sealed class TakenOff : IDisposable
-    {
-        private readonly Adapter _adapter;
-
-        public TakenOff(Adapter adapter)
-        {
-            _adapter = adapter;
-            adapter.Detach();
-        }
-
-        public void Dispose() => _adapter.Attach();
     }
 }

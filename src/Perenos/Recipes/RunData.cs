@@ -25,33 +25,46 @@ public sealed record RunData
     /// <summary>What the training examples hold.</summary>
     public required LabelReport Labels { get; init; }
 
-    /// <summary>Test records that have something to answer.</summary>
+    /// <summary>Test records that have something to answer; of preferences, those with the chosen answer.</summary>
     public required IReadOnlyList<Record> Test { get; init; }
+
+    /// <summary>Test examples with the answer that theirs is preferred to, where preferences are learnt.</summary>
+    public IReadOnlyList<Example> TestPairs { get; init; } = [];
 
     /// <summary>Reads, splits, renders and audits.</summary>
     /// <exception cref="PerenosException">The data cannot be read, or would teach nothing or the wrong thing.</exception>
     public static RunData Read(RunConfig config, ExampleRenderer renderer, long modelLength)
     {
         var data = config.Data;
-        var (split, schema) = SplitOf(data, config.Seed);
+        bool isPreference = config.Objective is DpoConfig;
+        var (split, schema) = SplitOf(data, config.Seed, isPreference);
         RefuseEmptyCompletions(split.Train);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var limit = new LengthLimit(longest);
         List<Example> train = [.. limit.Apply(split.Train.Select(renderer.Render))];
-        var labels = LabelAudit.Check(train, renderer.StopIds, longest, limit.Dropped);
+        var labels = LabelAudit.Check([.. train.SelectMany(example => example.Rows)], renderer.StopIds, longest, limit.Dropped) with { Examples = train.Count, Truncated = limit.Truncated };
         List<Example> validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))];
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
-        return new RunData { SchemaDescription = schema, Split = split, Train = train, Validation = validation, Labels = labels with { Truncated = limit.Truncated }, Test = test };
+        return new RunData
+        {
+            SchemaDescription = schema,
+            Split = split,
+            Train = train,
+            Validation = validation,
+            Labels = labels,
+            Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
+            TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
+        };
     }
 
     /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
-    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed)
+    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed, bool isPreference = false)
     {
-        var (records, schema) = ReadRecords(data, data.Path);
+        var (records, schema) = ReadRecords(data, data.Path, isPreference);
         List<Record> all = [.. records];
-        AddPart(all, data, data.Validation, DataPart.Validation);
-        AddPart(all, data, data.Test, DataPart.Test);
+        AddPart(all, data, data.Validation, DataPart.Validation, isPreference);
+        AddPart(all, data, data.Test, DataPart.Test, isPreference);
         bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
         return (DataSplit.Of(all, new SplitSettings
         {
@@ -63,19 +76,20 @@ public sealed record RunData
 
     /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
-    public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path)
+    public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path, bool isPreference = false)
     {
         var raws = RecordFile.Read(HubLocation.InCache(path, HubKind.Dataset)).ToList();
         if (raws.Count == 0)
             throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
-        var schema = Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
+        var schema = isPreference ? PreferenceSchema.For(raws[0]) : Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
         return ([.. schema.Records(raws)], schema.Description);
     }
 
     // The stop token alone would be learnt: silence.
     private static void RefuseEmptyCompletions(IReadOnlyList<Record> records)
     {
-        var empty = records.OfType<PromptRecord>().Where(record => string.IsNullOrWhiteSpace(record.Completion)).ToList();
+        var answered = records.SelectMany(record => record is PreferenceRecord pair ? [pair.Chosen, pair.Rejected] : new[] { record });
+        var empty = answered.OfType<PromptRecord>().Where(record => string.IsNullOrWhiteSpace(record.Completion)).ToList();
         if (empty.Count > 0)
         {
             throw new PerenosException(
@@ -84,9 +98,9 @@ public sealed record RunData
         }
     }
 
-    private static void AddPart(List<Record> all, DataConfig data, string? path, DataPart part)
+    private static void AddPart(List<Record> all, DataConfig data, string? path, DataPart part, bool isPreference)
     {
         if (path is not null)
-            all.AddRange(ReadRecords(data, path).Records.Select(record => record with { Part = part }));
+            all.AddRange(ReadRecords(data, path, isPreference).Records.Select(record => record with { Part = part }));
     }
 }

@@ -73,6 +73,14 @@ internal static class RunReport
     public static IReadOnlyList<Finding> Verdict(RunResult result, IReadOnlyList<RunEvent> events)
     {
         List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!, result.Config.Retention.Penalty?.Budget);
+        if (result.Preference is { } preference)
+        {
+            var (accuracy, margin) = (preference.Accuracy, preference.Margin);
+            var tone = accuracy.Low > 50 ? FindingTone.Gained : accuracy.High < 50 ? FindingTone.Lost : FindingTone.Neutral;
+            findings.Add(new Finding(tone, string.Create(CultureInfo.InvariantCulture, $"{accuracy.Value:F0} %"),
+                string.Create(CultureInfo.InvariantCulture, $"of held-out preferences are told (chance is 50 %), 95 % between {accuracy.Low:F0} and {accuracy.High:F0}; the mean margin of rewards is {Signed(margin.Value, 3)}, {Interval(margin, 3)}.")));
+        }
+
         if (result.Forecast is { } forecast)
             findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget, events)));
         if (result.Config.Method.VirtualTokenCount > 0)
@@ -182,6 +190,7 @@ internal static class RunReport
     {
         PromptRecord pair => new DataExample(pair.Prompt, pair.Completion),
         ConversationRecord conversation => new DataExample(conversation.PromptText, conversation.Messages[^1].Content),
+        PreferenceRecord pair => Example(pair.Chosen),
         _ => new DataExample(record.PromptText, null),
     };
 
@@ -200,6 +209,7 @@ internal static class RunReport
             Facts =
             [
                 new Fact("batch", training.BatchTokens is { } tokens ? $"{tokens} tokens" : $"{training.BatchSize} examples"),
+                .. run.Config.Objective is DpoConfig dpo ? [new Fact("objective", string.Create(CultureInfo.InvariantCulture, $"direct preference optimization, β {dpo.Beta:G3}"))] : Array.Empty<Fact>(),
                 new Fact("optimizer", training.Optimizer.Name),
                 new Fact("learning rate", string.Create(CultureInfo.InvariantCulture, $"{training.LearningRate:G3}, {training.Schedule.ToString().ToLowerInvariant()}, {training.WarmupShare:P0} warm-up")),
                 new Fact("computes in", run.Compute.Reason),
@@ -270,6 +280,8 @@ internal static class RunReport
         PTuningConfig encoded => $"P-tuning with {encoded.VirtualTokens} virtual tokens",
         BiasConfig => "training the biases",
         NormConfig => "training the norms",
+        FullConfig { Only.Count: > 0 } full => $"training the weights of {string.Join(", ", full.Only)}",
+        LisaConfig lisa => $"training {lisa.ActiveLayers} layers at a time, drawn anew after {lisa.SwitchEvery} steps",
         _ => "training all weights",
     };
 

@@ -35,6 +35,9 @@ public sealed record RunResult
 
     /// <summary>What elastic weight consolidation expects the guarded text to have lost, in nats per token; null without it.</summary>
     public double? Forecast { get; init; }
+
+    /// <summary>How well held-out preferences are told; null where none were learnt.</summary>
+    public PreferenceScore? Preference { get; init; }
 }
 
 /// <summary>Who listens to a run.</summary>

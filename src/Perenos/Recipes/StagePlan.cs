@@ -147,7 +147,7 @@ internal sealed record StagePlan
     {
         try
         {
-            PreparedRun.Complete(Config);
+            RunRules.Complete(Config);
         }
         catch (PerenosException problem)
         {

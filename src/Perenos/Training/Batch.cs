@@ -32,14 +32,23 @@ public sealed class Batch
     /// <summary>The token predicted from each place.</summary>
     public long[] Targets { get; }
 
+    /// <summary>Whether rows 2 i and 2 i + 1 are a chosen and a rejected answer to one prompt.</summary>
+    public bool IsPaired { get; private init; }
+
+    /// <summary>What the loss is a mean over: pairs, otherwise learnt tokens.</summary>
+    public int Units => IsPaired ? Rows / 2 : Targets.Length;
+
     /// <summary>The same places with other tokens to be predicted, in the same order; the inputs stay.</summary>
     public Batch Labelled(long[] targets) => targets.Length == Targets.Length
         ? new Batch(Tokens, IsReal, Rows, Width, Positions, targets) { Texts = Texts, Places = Places }
         : throw new ArgumentException($"{targets.Length} tokens for {Targets.Length} places.", nameof(targets));
 
-    /// <summary>Puts examples side by side.</summary>
+    /// <summary>Puts examples side by side; a pair takes two rows.</summary>
     public static Batch Of(IReadOnlyList<Example> examples)
     {
+        bool isPaired = examples.All(example => example.Rejected is not null);
+        if (isPaired)
+            examples = [.. examples.SelectMany(example => example.Rows)];
         int width = Math.Max(1, examples.Max(example => example.Ids.Length) - 1);
         var tokens = new long[examples.Count * width];
         var isReal = new bool[tokens.Length];
@@ -59,7 +68,7 @@ public sealed class Batch
             }
         }
 
-        return new Batch(tokens, isReal, examples.Count, width, [.. positions], [.. targets]);
+        return new Batch(tokens, isReal, examples.Count, width, [.. positions], [.. targets]) { IsPaired = isPaired };
     }
 
     /// <summary>Puts several examples into a row where they fit, the longest first; none sees another, and each begins at position 0.</summary>

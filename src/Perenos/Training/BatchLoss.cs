@@ -21,11 +21,7 @@ public static class BatchLoss
         using var scope = NewDisposeScope();
         if (model.BalanceWeight == 0)
             return Sum(model, LearntStates(model, batch), batch, scale).MoveToOuterDisposeScope();
-        var isReal = tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device);
-        // The vectors of a prompt go through the experts too.
-        if (model.Parts.Prompt is { } prompt)
-            isReal = cat([ones([batch.Rows, prompt.Count], isReal.dtype, isReal.device), isReal], 1);
-        using var balance = new RouterBalance(isReal);
+        using var balance = new RouterBalance(tensor(batch.IsReal, [batch.Rows, batch.Width], device: model.Device));
         var loss = Sum(model, LearntStates(model, batch, balance), batch, scale);
         return loss.Plus(balance.Loss().Times(model.BalanceWeight * batch.Targets.Length * scale)).MoveToOuterDisposeScope();
     }
@@ -45,7 +41,13 @@ public static class BatchLoss
     public static Tensor Sum(CausalModel model, Tensor hidden, Batch batch, double scale)
     {
         using var scope = NewDisposeScope();
-        var targets = tensor(batch.Targets, device: model.Device);
+        return Sum(model, hidden, tensor(batch.Targets, device: model.Device), scale).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The same of any hidden states (N, C) with what follows each, (N) int64.</summary>
+    internal static Tensor Sum(CausalModel model, Tensor hidden, Tensor targets, double scale)
+    {
+        using var scope = NewDisposeScope();
         if (!model.Head.IsAdapted)
             return TokenLoss.Sum(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, scale, model.LogitCap).MoveToOuterDisposeScope();
         var sum = zeros(1, device: model.Device);
@@ -63,8 +65,14 @@ public static class BatchLoss
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        var hidden = LearntStates(model, batch);
-        var targets = tensor(batch.Targets, device: model.Device);
+        return NegativeLogLikelihood(model, LearntStates(model, batch), tensor(batch.Targets, device: model.Device)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The same of any hidden states (N, C) with what follows each, (N) int64.</summary>
+    internal static Tensor NegativeLogLikelihood(CausalModel model, Tensor hidden, Tensor targets)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
         if (!model.Head.IsAdapted)
             return TokenLoss.NegativeLogLikelihood(model.HeadInput(hidden), model.Head.Weight, model.Head.Bias, targets, model.LogitCap).MoveToOuterDisposeScope();
         var parts = hidden.split(AdaptedHeadRows).Zip(targets.split(AdaptedHeadRows)).Select(part =>
@@ -90,12 +98,13 @@ public static class BatchLoss
         return sum / Math.Max(1, count);
     }
 
-    private static IEnumerable<Batch> InBatches(IReadOnlyList<Example> examples, int batchTokens)
+    /// <summary>Examples of like length side by side, about so many tokens at once.</summary>
+    internal static IEnumerable<Batch> InBatches(IReadOnlyList<Example> examples, int batchTokens)
     {
         List<Example> rows = [];
-        foreach (var example in examples.OrderBy(example => example.Ids.Length))
+        foreach (var example in examples.OrderBy(example => example.Length))
         {
-            if (rows.Count > 0 && (rows.Count + 1) * example.Ids.Length > batchTokens)
+            if (rows.Count > 0 && (rows.Count + 1) * example.Length * example.Rows.Count > batchTokens)
             {
                 yield return Batch.Of(rows);
                 rows = [];

@@ -34,7 +34,7 @@ public sealed class BatchOrder
     {
         (_examples, _own, _settings, _seed) = ([.. examples, .. (beside ?? []).SelectMany(part => part)], examples.Count, settings, seed);
         _parts = [.. (beside ?? []).Select(part => part.Count)];
-        _longest = _examples.Max(example => example.Ids.Length) - 1;
+        _longest = _examples.Max(example => example.Length) - 1;
         StepsPerEpoch = EpochBatches(0).Length;
         TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * (settings.Epochs ?? throw new ArgumentException("A number of epochs must have been chosen.", nameof(settings)))));
         if (settings.MaximumSteps is { } most)
@@ -83,7 +83,7 @@ public sealed class BatchOrder
         int beside = _parts.ElementAtOrDefault(part), before = _parts.Take(part).Sum();
         int[] order = [.. Seed.Permutation(_seed, $"order of epoch {epoch}", _own + beside).Select(index => index < _own ? index : index + before)];
         int batch = _settings.BatchTokens is { } tokens
-            ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Ids.Length))))
+            ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Length * example.Rows.Count))))
             : _settings.BatchSize;
         int stretch = batch * Math.Clamp(order.Length / (batch * LeastStretches), 1, MostBatchesPerStretch);
         List<int[]> batches = [];
@@ -102,7 +102,7 @@ public sealed class BatchOrder
 
     private int ByLength(int left, int right)
     {
-        int byLength = _examples[left].Ids.Length.CompareTo(_examples[right].Ids.Length);
+        int byLength = _examples[left].Length.CompareTo(_examples[right].Length);
         return byLength != 0 ? byLength : left.CompareTo(right);
     }
 
@@ -116,7 +116,7 @@ public sealed class BatchOrder
         foreach (int row in rows)
         {
             // Side by side, rows come by rising length: the newest is the widest.
-            int length = _examples[row].Ids.Length;
+            int length = _examples[row].Length * _examples[row].Rows.Count;
             tokens = _settings.Pack ? tokens + length : (batch.Count + 1) * length;
             if (batch.Count > 0 && tokens > budget)
             {

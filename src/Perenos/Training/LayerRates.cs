@@ -16,12 +16,12 @@ public static partial class LayerRates
     public static IReadOnlyList<Trainable> Decayed(IReadOnlyList<Trainable> trainables, double decay, int layers) =>
         decay == 1 ? trainables : [.. trainables.Select(trainable => trainable with { RateFactor = trainable.RateFactor * Math.Pow(decay, StepsBelowTop(trainable, layers)) })];
 
-    private static int StepsBelowTop(Trainable trainable, int layers)
-    {
-        if (LayerNumber().Match(trainable.Name) is { Success: true } match)
-            return layers - 1 - int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture);
-        return trainable.IsEmbedding ? layers : 0;
-    }
+    /// <summary>Number of the layer that a weight's name tells; none for what lies beside the layers.</summary>
+    internal static int? LayerOf(string name) =>
+        LayerNumber().Match(name) is { Success: true } match ? int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
+
+    private static int StepsBelowTop(Trainable trainable, int layers) =>
+        LayerOf(trainable.Name) is { } layer ? layers - 1 - layer : trainable.IsEmbedding ? layers : 0;
 
     // model.layers.3.self_attn…, transformer.h.3.attn…, also behind PEFT's prefix.
     [GeneratedRegex(@"\.(\d{1,6})\.")]

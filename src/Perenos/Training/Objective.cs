@@ -5,8 +5,8 @@ namespace Perenos.Training;
 
 /// <summary>What training minimises: adds a micro-batch's share to the gradients and gives its share of the loss.</summary>
 /// <param name="batch">The micro-batch; it has something to learn.</param>
-/// <param name="scale">One over the learnt tokens of the whole step.</param>
-/// <returns>A detached scalar, in the caller's dispose scope.</returns>
+/// <param name="scale">One over the units (<see cref="Batch.Units"/>) of the whole step.</param>
+/// <returns>Detached, in the caller's dispose scope: a scalar, or where preferences are learnt (3): loss, reward margin, reward accuracy.</returns>
 public delegate Tensor Objective(Batch batch, double scale);
 
 /// <summary>The usual objective.</summary>

@@ -17,21 +17,12 @@ public sealed class Optimizer : IDisposable
     /// <param name="trainables">What learns.</param>
     /// <param name="settings">Rule, decay.</param>
     /// <param name="pull">What keeps the weights near their start, or none; the caller owns it.</param>
-    public Optimizer(IReadOnlyList<Trainable> trainables, TrainingConfig settings, IWeightPull? pull = null)
+    /// <param name="learns">Which of the tensors learn at first; all by default.</param>
+    public Optimizer(IReadOnlyList<Trainable> trainables, TrainingConfig settings, IWeightPull? pull = null, Func<Trainable, bool>? learns = null)
     {
         (_trainables, _settings, _rule, _pull) = (trainables, settings, RuleOf(settings.Optimizer), pull);
-        using var quiet = no_grad();
-        foreach (var trainable in trainables)
-        {
-            using var scope = NewDisposeScope();
-            var tensor = trainable.Tensor;
-            bool isHeld = tensor.dtype == ScalarType.Float32 || !settings.Optimizer.KeepsMaster;
-            var master = isHeld ? null : tensor.detach().to(ScalarType.Float32).DetachFromDisposeScope();
-            var state = _rule.Start(trainable);
-            foreach (var (_, part) in state)
-                part.DetachFromDisposeScope();
-            _slots.Add(trainable.Name, new Slot([.. state.Select(part => part.Name)], [.. state.Select(part => part.Tensor)], master));
-        }
+        foreach (var trainable in trainables.Where(learns ?? (_ => true)))
+            Start(trainable, since: 0);
     }
 
     /// <summary>Steps taken.</summary>
@@ -43,6 +34,34 @@ public sealed class Optimizer : IDisposable
         StepCount++;
         foreach (var trainable in _trainables)
             Update(trainable, learningRate, gradientScale);
+    }
+
+    /// <summary>Moves one tensor by its gradient in the step that <see cref="StepCount"/> counts, then forgets the gradient.</summary>
+    public void Update(Trainable trainable, double learningRate, double gradientScale)
+    {
+        using var quiet = no_grad();
+        using var gradient = trainable.Tensor.grad;
+        if (gradient is null)
+            return;
+        var slot = _slots[trainable.Name];
+        var step = new UpdateStep(learningRate * trainable.RateFactor, trainable.Decays ? _settings.WeightDecay : 0, StepCount - slot.Since, gradientScale,
+            Seed.Of((ulong)StepCount, trainable.Name));
+        var (held, copy) = (slot.Master ?? trainable.Tensor, slot.Master is null ? null : trainable.Tensor);
+        _rule.Update(held, gradient, slot.State, step, copy);
+        _pull?.AfterUpdate(trainable, held, copy, step.LearningRate, step.RoundingSeed);
+        trainable.Tensor.grad = null;
+    }
+
+    /// <summary>Forgets the state of tensors, and gives those among them that learn from now on a fresh one, whose steps count from <paramref name="since"/>.</summary>
+    public void Exchange(IEnumerable<Trainable> gone, Func<Trainable, bool> learns, long since)
+    {
+        foreach (var trainable in gone)
+        {
+            if (_slots.Remove(trainable.Name, out var slot))
+                slot.Dispose();
+            if (learns(trainable))
+                Start(trainable, since);
+        }
     }
 
     /// <summary>Everything that a later step depends on beside the weights themselves, by name.</summary>
@@ -64,26 +83,20 @@ public sealed class Optimizer : IDisposable
     public void Dispose()
     {
         foreach (var slot in _slots.Values)
-        {
-            foreach (var tensor in slot.State)
-                tensor.Dispose();
-            slot.Master?.Dispose();
-        }
+            slot.Dispose();
     }
 
-    private void Update(Trainable trainable, double learningRate, double gradientScale)
+    private void Start(Trainable trainable, long since)
     {
         using var quiet = no_grad();
-        using var gradient = trainable.Tensor.grad;
-        if (gradient is null)
-            return;
-        var slot = _slots[trainable.Name];
-        var step = new UpdateStep(learningRate * trainable.RateFactor, trainable.Decays ? _settings.WeightDecay : 0, StepCount, gradientScale,
-            Seed.Of((ulong)StepCount, trainable.Name));
-        var (held, copy) = (slot.Master ?? trainable.Tensor, slot.Master is null ? null : trainable.Tensor);
-        _rule.Update(held, gradient, slot.State, step, copy);
-        _pull?.AfterUpdate(trainable, held, copy, step.LearningRate, step.RoundingSeed);
-        trainable.Tensor.grad = null;
+        using var scope = NewDisposeScope();
+        var tensor = trainable.Tensor;
+        bool isHeld = tensor.dtype == ScalarType.Float32 || !_settings.Optimizer.KeepsMaster;
+        var master = isHeld ? null : tensor.detach().to(ScalarType.Float32).DetachFromDisposeScope();
+        var state = _rule.Start(trainable);
+        foreach (var (_, part) in state)
+            part.DetachFromDisposeScope();
+        _slots.Add(trainable.Name, new Slot([.. state.Select(part => part.Name)], [.. state.Select(part => part.Tensor)], master, since));
     }
 
     private static IUpdateRule RuleOf(OptimizerConfig settings) => settings switch
@@ -96,5 +109,13 @@ public sealed class Optimizer : IDisposable
         _ => throw new InvalidOperationException($"Unknown optimizer {settings}."),
     };
 
-    private sealed record Slot(IReadOnlyList<string> Names, IReadOnlyList<Tensor> State, Tensor? Master);
+    private sealed record Slot(IReadOnlyList<string> Names, IReadOnlyList<Tensor> State, Tensor? Master, long Since) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var tensor in State)
+                tensor.Dispose();
+            Master?.Dispose();
+        }
+    }
 }

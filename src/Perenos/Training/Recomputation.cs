@@ -12,7 +12,12 @@ namespace Perenos.Training;
 public static class Recomputation
 {
     /// <summary>The objective for the loop. Nothing may be dropped at random: the second forward pass must be the first one.</summary>
-    public static Objective Of(CausalModel model) => (batch, scale) =>
+    public static Objective Of(CausalModel model) => Of(model, arrived: null);
+
+    /// <summary>The same, telling each time that gradients are complete.</summary>
+    /// <param name="model">The model that learns.</param>
+    /// <param name="arrived">Called after the head, after each layer and, told that it is the last time, after the embedding, whose weight may be the head's.</param>
+    internal static Objective Of(CausalModel model, Action<bool>? arrived) => (batch, scale) =>
     {
         using var scope = NewDisposeScope();
         Tensor InRows(long[] numbers) => tensor(numbers, [batch.Rows, batch.Width], device: model.Device);
@@ -20,17 +25,20 @@ public static class Recomputation
         var context = model.Begin(tokens, batch.Places is { } places ? InRows(places) : null, batch.Texts is { } texts ? InRows(texts) : null);
         var inputs = Forward(model, tokens, context);
         var (loss, gradient) = Top(model, batch, inputs[^1], scale);
+        arrived?.Invoke(false);
         for (int layer = model.Layers.Count - 1; layer >= 0; layer--)
         {
             var (input, index) = (inputs[layer], layer);
             gradient = Replaced(gradient, Back(input, gradient, states => model.Layers[index].Forward(states, context)));
             input.Dispose();
+            arrived?.Invoke(false);
         }
 
         using var bottom = NewDisposeScope();
         var embedded = model.Embed(tokens, context);
         if (embedded.requires_grad)
             embedded.backward([gradient]);
+        arrived?.Invoke(true);
         return loss.MoveToOuterDisposeScope();
     };
 

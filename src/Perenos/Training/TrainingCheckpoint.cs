@@ -49,10 +49,9 @@ public static class TrainingCheckpoint
     public static TrainingState Load(string folder, Trainer trainer)
     {
         var state = StateOf(folder);
+        trainer.StandAt(state.Step);
         LoadWeights(folder, trainer.Trainables);
         Fill(Path.Combine(folder, OptimizerName), [.. trainer.State()]);
-        trainer.StepsTaken = state.Step;
-        trainer.Optimizer.StepCount = state.Step;
         return state;
     }
 

@@ -32,6 +32,7 @@ public enum TrainingEnd
 /// <param name="tell">Told of every event.</param>
 /// <param name="pull">What keeps the weights near their start, or none.</param>
 /// <param name="objective">What is minimised; by default the cross-entropy.</param>
+/// <param name="sampling">Which layers learn when, where not all do.</param>
 public sealed class TrainingRun(
     CausalModel model,
     IReadOnlyList<Trainable> trainables,
@@ -42,16 +43,23 @@ public sealed class TrainingRun(
     TimeProvider clock,
     Action<RunEvent> tell,
     IWeightPull? pull = null,
-    Objective? objective = null) : IDisposable
+    Objective? objective = null,
+    LayerSampling? sampling = null) : IDisposable
 {
     // Validation keeps no graph, so its batches may be larger than those of training.
     internal const int ValidationBatchTokens = 8192;
 
-    private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective);
+    private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective, sampling);
     private TrainingState _state = new();
 
-    /// <summary>Called before each step with its number, for what changes by step (dropout).</summary>
+    /// <summary>Called before each step with its number, for what is random in it (dropout).</summary>
     public Action<int>? BeforeStep { get; init; }
+
+    /// <summary>Called after each step: what is validated and judged is not random.</summary>
+    public Action? AfterStep { get; init; }
+
+    /// <summary>Mean loss of examples, computed in batches of about so many tokens; by default nats per learnt token.</summary>
+    public Func<IReadOnlyList<Example>, int, double>? ValidationLoss { get; init; }
 
     /// <summary>Where the training stands.</summary>
     public TrainingState State => _state;
@@ -101,12 +109,15 @@ public sealed class TrainingRun(
         long start = clock.GetTimestamp();
         BeforeStep?.Invoke(_state.Step);
         var report = _trainer.TakeStep(order.At(_state.Step));
+        AfterStep?.Invoke();
         double seconds = clock.GetElapsedTime(start).TotalSeconds;
         _state = _state with { Step = report.Step, Seconds = _state.Seconds + seconds, Tokens = _state.Tokens + report.Tokens };
         tell(new RunEvent.Step(report.Step, report.Loss, report.GradientNorm, report.LearningRate, report.Tokens, seconds, report.Tokens / seconds)
         {
             Forecast = report.Pull?.Forecast,
             Strength = report.Pull?.Strength,
+            RewardMargin = report.Preference?.Margin,
+            RewardAccuracy = report.Preference?.Accuracy,
         });
         FreedMemory.GiveBackAfter(report.Step);
     }
@@ -114,7 +125,7 @@ public sealed class TrainingRun(
     private void Validate()
     {
         double loss = 0;
-        _trainer.Show(() => loss = BatchLoss.Mean(model, validation, ValidationBatchTokens));
+        _trainer.Show(() => loss = ValidationLoss?.Invoke(validation, ValidationBatchTokens) ?? BatchLoss.Mean(model, validation, ValidationBatchTokens));
         bool isBest = _state.BestLoss is not { } best || loss < best;
         _state = isBest
             ? _state with { BestLoss = loss, BestStep = _state.Step, ValidationsWithoutGain = 0 }
