@@ -113,7 +113,7 @@ public sealed class LowRankPenalty : IWeightPull
         var most = pull.diagonal(dim1: 1, dim2: 2).amax([1]); // (n)
         var factor = most.reciprocal().Times(GreatestPull).minimum(Arithmetic.Filled([1], strength, ScalarType.Float64, pull.device)).view(-1, 1, 1);
         var unit = eye(rank, dtype: ScalarType.Float64, device: pull.device);
-        return linalg.solve(unit + factor * pull, rows.to(ScalarType.Float64).unsqueeze(2)).squeeze(2).to(rows.dtype);
+        return linalg.solve(unit.Plus(factor * pull), rows.to(ScalarType.Float64).unsqueeze(2)).squeeze(2).to(rows.dtype);
     }
 
     private static void Add(Tensor factor, Tensor pull)

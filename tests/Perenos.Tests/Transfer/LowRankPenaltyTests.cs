@@ -5,7 +5,6 @@ using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
 using Perenos.Transfer;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
