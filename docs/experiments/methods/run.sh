@@ -26,7 +26,7 @@ for corpus in ${CORPORA:-weather sql}; do
         for method in $methods; do
             name=$corpus-$method-$seed
             [ -s "runs/$name/summary.json" ] ||
-                "$program" tune "$here/recipes/$method.yaml" --model "$model" "${task[@]}" --epochs "${EPOCHS:-5}" --batch-size 8 --seed "$seed" --name "$name" </dev/null
+                "$program" tune "$here/recipes/$method.yaml" --model "$model" "${task[@]}" --batch-size 8 --seed "$seed" --name "$name" </dev/null
         done
     done
 done

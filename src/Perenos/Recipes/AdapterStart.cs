@@ -32,7 +32,7 @@ internal static class AdapterStart
             BiasConfig bias => TunedBiases.Start(parts, bias, seed),
             NormConfig norm => TunedNorms.Start(parts, norm, seed),
             PromptConfig prompt => StartPrompt(prompt, pretrained, seed),
-            PTuningConfig encoded => PTuning.Start(parts, encoded, Sampled(pretrained, encoded.VirtualTokens, seed), seed),
+            PTuningConfig encoded => PTuning.Start(parts, encoded, seed),
             PrefixConfig { ProjectionSize: { } size } prefix => PrefixTuning.StartProjected(parts, prefix.VirtualTokens, Positive(size), seed),
             PrefixConfig prefix => StartPrefix(prefix, pretrained, data),
             _ => throw new InvalidOperationException($"Unknown method {config.Method}."),

@@ -119,7 +119,6 @@ public sealed class TrainingRun(
             RewardMargin = report.Preference?.Margin,
             RewardAccuracy = report.Preference?.Accuracy,
         });
-        FreedMemory.GiveBackAfter(report.Step);
     }
 
     private void Validate()
