@@ -22,6 +22,8 @@ internal static class CommandLine
         QuickstartCommand.Create(),
         TuneCommand.Create(),
         PretrainCommand.Create(),
+        SweepCommand.Create(),
+        FindRateCommand.Create(),
         FisherCommand.Create(),
         EvaluateCommand.Create(),
         GenerateCommand.Create(),

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Perenos.Hub;
 using Perenos.Models;
 using Perenos.Recipes;
@@ -10,8 +9,6 @@ namespace Perenos.Cli;
 /// <summary><c>perenos convert</c>: a model or an adapter in another form, read back and compared before the command says it is done.</summary>
 internal static class ConvertCommand
 {
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
-
     public static Command Create()
     {
         var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\"." };
@@ -38,7 +35,7 @@ internal static class ConvertCommand
             if (form is not ("gguf" or "safetensors"))
                 throw new PerenosException($"--to {form} is no form that can be written.", "Use gguf or safetensors.");
             string given = parsed.GetValue(model)!;
-            using var source = ModelSource.Open(hub.Path(parsed, Pretrained.Resolve(given), HubKind.Model));
+            using var source = ModelSource.Open(hub.Model(parsed, given));
             var progress = new ProgressLine();
             var written = (form, parsed.GetValue(adapter)) switch
             {
@@ -73,7 +70,7 @@ internal static class ConvertCommand
     {
         if (asJson)
         {
-            Console.WriteLine(JsonSerializer.Serialize(written, JsonOptions));
+            JsonOutput.Write(written);
             return;
         }
 

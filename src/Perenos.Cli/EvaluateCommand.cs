@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Perenos.Evaluation;
 using Perenos.Hub;
 using Perenos.Models;
@@ -34,10 +33,9 @@ internal static class EvaluateCommand
         var models = new ModelOptions(command);
         command.SetAction(parsed =>
         {
-            var (model, adapter, config) = Subject(parsed.GetValue(run), models.Model(parsed));
-            var opened = models.Open(parsed, model, adapter);
-            using var pretrained = opened.Pretrained;
-            using var lora = opened.Adapter;
+            var (model, config) = Subject(parsed.GetValue(run), models.Model(parsed));
+            using var opened = models.Open(parsed, model);
+            var pretrained = opened.Pretrained;
             IReadOnlyList<Metric> scores;
             if (parsed.GetValue(text) is { } file)
             {
@@ -67,17 +65,13 @@ internal static class EvaluateCommand
     }
 
     // A run is scored with what it saved; its own settings say how records become prompts.
-    private static (string Model, string? Adapter, RunConfig? Config) Subject(string? run, string? model)
+    private static (TrainedModel Model, RunConfig? Config) Subject(string? run, string? model)
     {
         if (run is null)
-            return (model ?? throw new PerenosException("Neither a run nor a model was given.", "perenos evaluate runs/NAME …, or --model MODEL."), null, null);
+            return (new TrainedModel(model ?? throw new PerenosException("Neither a run nor a model was given.", "perenos evaluate runs/NAME …, or --model MODEL."), []), null);
         using var folder = RunFolder.Open(run);
-        var config = ConfigFile.Read<RunConfig>(folder.Config);
-        if (Directory.Exists(folder.Adapter) && config.Start is PretrainedStart start)
-            return (model ?? start.Model, folder.Adapter, config);
-        return Directory.Exists(folder.Model)
-            ? (folder.Model, null, config)
-            : throw new PerenosException($"{folder.Name} has no result yet.", $"perenos tune --resume {folder.Path} goes on with it.");
+        var result = TrainedModel.Of(folder);
+        return (model is not null && result.Adapters.Count > 0 ? result with { Model = model } : result, ConfigFile.Read<RunConfig>(folder.Config));
     }
 
     private static IReadOnlyList<Metric> RecordScores(Pretrained pretrained, DataConfig data, int most, int maxNewTokens)
@@ -111,7 +105,7 @@ internal static class EvaluateCommand
     {
         if (asJson)
         {
-            Console.WriteLine(JsonSerializer.Serialize(scores, JsonOptions));
+            JsonOutput.Write(scores);
             return;
         }
 
@@ -120,6 +114,4 @@ internal static class EvaluateCommand
             table.AddRow(new Spectre.Console.Text(score.Name), new Spectre.Console.Text(RunDisplay.Score(score, score.Value < 20 ? 3 : 1)), new Spectre.Console.Text(score.Signature ?? ""));
         AnsiConsole.Write(table);
     }
-
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
 }

@@ -43,9 +43,8 @@ internal static class GenerateCommand
             if (text.Length == 0)
                 throw new PerenosException("The prompt is empty.", "perenos generate --model MODEL \"prompt\", or pipe it in.");
             string model = models.Model(parsed) ?? throw new PerenosException("No model was given.", "--model MODEL: a folder, a GGUF file, or \"base\".");
-            var opened = models.Open(parsed, model, adapter: null);
-            using var pretrained = opened.Pretrained;
-            using var lora = opened.Adapter;
+            using var opened = models.Open(parsed, new TrainedModel(model, []));
+            var pretrained = opened.Pretrained;
             var renderer = Rendering.For(pretrained, parsed.GetValue(template)!);
             var ids = renderer.RenderPrompt(new PromptRecord(text, "") { Source = "prompt", Group = "prompt" });
             var stream = pretrained.Tokenizer.Stream();

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Perenos.Hub;
+using Perenos.Models;
 using Perenos.Runs.Config;
 
 namespace Perenos.Cli;
@@ -21,24 +22,35 @@ internal sealed class HubOptions
     /// <summary>The path that a location stands for: itself, or where its files now lie in the cache.</summary>
     public string Path(ParseResult parsed, string location, HubKind kind) => Fetch(parsed, location, kind)?.Path ?? location;
 
+    /// <summary>The same for a model, which may also be the embedded one.</summary>
+    public string Model(ParseResult parsed, string location) => Path(parsed, Pretrained.Resolve(location), HubKind.Model);
+
     /// <summary>The same run with every name on the hub pinned to its commit, and all of them in the cache.</summary>
-    public RunConfig Pin(ParseResult parsed, RunConfig config)
+    public RunConfig Pin(ParseResult parsed, RunConfig config) => config with { Start = Pin(parsed, config.Start), Data = Pin(parsed, config.Data) };
+
+    /// <summary>The same for stages.</summary>
+    public StagedConfig Pin(ParseResult parsed, StagedConfig config) => config with
     {
-        string Data(string path) => Fetch(parsed, path, HubKind.Dataset)?.Pinned.ToString() ?? path;
-        var data = config.Data with
+        Start = Pin(parsed, config.Start),
+        Data = Pin(parsed, config.Data),
+        Stages = [.. config.Stages.Select(stage => stage with
         {
-            Path = Data(config.Data.Path),
-            Validation = config.Data.Validation is { } validation ? Data(validation) : null,
-            Test = config.Data.Test is { } test ? Data(test) : null,
-        };
-        return config with
-        {
-            Start = config.Start is PretrainedStart start && Fetch(parsed, start.Model, HubKind.Model) is { } fetched
-                ? start with { Model = fetched.Pinned.ToString() }
-                : config.Start,
-            Data = data,
-        };
-    }
+            Data = stage.Data is { } data ? Pin(parsed, data) : null,
+            SelfTraining = stage.SelfTraining is { } labels ? labels with { Path = PinData(parsed, labels.Path) } : null,
+        })],
+    };
+
+    private StartConfig Pin(ParseResult parsed, StartConfig start) =>
+        start is PretrainedStart pretrained && Fetch(parsed, pretrained.Model, HubKind.Model) is { } fetched ? pretrained with { Model = fetched.Pinned.ToString() } : start;
+
+    private DataConfig Pin(ParseResult parsed, DataConfig data) => data with
+    {
+        Path = PinData(parsed, data.Path),
+        Validation = data.Validation is { } validation ? PinData(parsed, validation) : null,
+        Test = data.Test is { } test ? PinData(parsed, test) : null,
+    };
+
+    private string PinData(ParseResult parsed, string path) => Fetch(parsed, path, HubKind.Dataset)?.Pinned.ToString() ?? path;
 
     private HubFetch? Fetch(ParseResult parsed, string location, HubKind kind)
     {

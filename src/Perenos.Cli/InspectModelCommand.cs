@@ -1,7 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
-using Perenos.Hub;
-using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Spectre.Console;
@@ -11,8 +8,6 @@ namespace Perenos.Cli;
 /// <summary><c>perenos inspect-model</c>: what a model is, from its headers.</summary>
 internal static class InspectModelCommand
 {
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
-
     public static Command Create()
     {
         var model = new Argument<string>("model") { Description = "Folder in Hugging Face's layout, a GGUF file, a PEFT folder, a name on the hub (owner/name), or \"base\"." };
@@ -29,9 +24,9 @@ internal static class InspectModelCommand
         {
             if (parsed.GetValue(batch) < 1 || parsed.GetValue(length) is < 1)
                 throw new PerenosException("--batch and --length count from 1.", "Leave them away for one sequence of the model's context.");
-            var report = InspectModel.Run(hub.Path(parsed, Pretrained.Resolve(parsed.GetValue(model)!), HubKind.Model), parsed.GetValue(batch), parsed.GetValue(length));
+            var report = InspectModel.Run(hub.Model(parsed, parsed.GetValue(model)!), parsed.GetValue(batch), parsed.GetValue(length));
             if (parsed.GetValue(json))
-                Console.WriteLine(JsonSerializer.Serialize(report, JsonOptions));
+                JsonOutput.Write(report);
             else
                 Show(report);
             return 0;

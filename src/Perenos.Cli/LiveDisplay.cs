@@ -8,10 +8,10 @@ namespace Perenos.Cli;
 internal static class LiveDisplay
 {
     /// <summary>Follows a run to its end.</summary>
-    public static RunResult Follow(Func<RunListener, RunResult> run) =>
+    public static T Follow<T>(Func<RunListener, T> run) =>
         AnsiConsole.Profile.Capabilities.Interactive && !Console.IsOutputRedirected ? OnTerminal(run) : AsLines(run);
 
-    private static RunResult OnTerminal(Func<RunListener, RunResult> run) => AnsiConsole.Progress()
+    private static T OnTerminal<T>(Func<RunListener, T> run) => AnsiConsole.Progress()
         .AutoClear(false)
         .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
         .Start(context =>
@@ -46,7 +46,7 @@ internal static class LiveDisplay
             }, (name, done, total) => Phase(name, total).Value = done));
         });
 
-    private static RunResult AsLines(Func<RunListener, RunResult> run)
+    private static T AsLines<T>(Func<RunListener, T> run)
     {
         var clock = TimeProvider.System;
         long steps = 1, start = clock.GetTimestamp(), last = 0;

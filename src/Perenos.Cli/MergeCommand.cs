@@ -1,8 +1,6 @@
 using System.CommandLine;
-using System.Text.Json;
 using Perenos.Adapters;
 using Perenos.Hub;
-using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
 using static TorchSharp.torch;
@@ -12,8 +10,6 @@ namespace Perenos.Cli;
 /// <summary><c>perenos merge</c>: an adapter becomes part of its base.</summary>
 internal static class MergeCommand
 {
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
-
     private static readonly Dictionary<string, MergeKind> Methods = new()
     {
         ["cat"] = MergeKind.Cat,
@@ -54,12 +50,12 @@ internal static class MergeCommand
                 Type = TypeNamed(parsed.GetValue(type)),
             };
             var merged = MergeAdapters.Run(
-                hub.Path(parsed, Pretrained.Resolve(parsed.GetValue(model)!), HubKind.Model),
+                hub.Model(parsed, parsed.GetValue(model)!),
                 [.. folders.Select(folder => hub.Path(parsed, folder, HubKind.Model)).Zip(weights)],
                 parsed.GetValue(output)!, settings);
             if (parsed.GetValue(json))
             {
-                Console.WriteLine(JsonSerializer.Serialize(merged, JsonOptions));
+                JsonOutput.Write(merged);
                 return 0;
             }
 

@@ -1,7 +1,5 @@
 using System.CommandLine;
-using Perenos.Adapters;
 using Perenos.Hub;
-using Perenos.Models;
 using Perenos.Recipes;
 
 namespace Perenos.Cli;
@@ -10,7 +8,7 @@ namespace Perenos.Cli;
 internal sealed class ModelOptions
 {
     private readonly Option<string?> _model = new("--model") { Description = "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", HelpName = "path" };
-    private readonly Option<string?> _adapter = new("--adapter") { Description = "Folder of an adapter (PEFT or mlx-lm), such as runs/NAME/adapter, or a name on the hub.", HelpName = "folder" };
+    private readonly Option<string[]> _adapter = new("--adapter") { Description = "Folder of an adapter (PEFT or mlx-lm), such as runs/NAME/adapter, or a name on the hub; again for one on top of it.", HelpName = "folder" };
     private readonly Option<string> _dtype = new("--dtype") { Description = "auto (measured), float32 or bfloat16.", DefaultValueFactory = _ => "auto" };
 
     public ModelOptions(Command command)
@@ -27,26 +25,15 @@ internal sealed class ModelOptions
     /// <summary>The model that was asked for, if one was.</summary>
     public string? Model(ParseResult parsed) => parsed.GetValue(_model);
 
-    /// <summary>Opens model and adapter and verifies the adapter; the caller disposes both.</summary>
-    public (Pretrained Pretrained, Adapter? Adapter) Open(ParseResult parsed, string model, string? adapter)
+    /// <summary>Opens model and adapters and verifies the adapters; the caller disposes it.</summary>
+    public OpenedModel Open(ParseResult parsed, TrainedModel model)
     {
-        adapter = parsed.GetValue(_adapter) ?? adapter;
+        string[] adapters = parsed.GetValue(_adapter) is { Length: > 0 } given ? given : [.. model.Adapters];
         var type = ComputeTypes.Choose(parsed.GetValue(_dtype)!).Type;
-        string location = Hub.Path(parsed, model, HubKind.Model);
-        var pretrained = OpeningDisplay.Follow(progress => Pretrained.Open(location, type, progress));
-        try
-        {
-            if (adapter is null)
-                return (pretrained, null);
-            var opened = OpenedAdapter.Open(Hub.Path(parsed, adapter, HubKind.Model), pretrained);
-            if (opened.Unverified.Count > 0)
-                Console.Error.WriteLine($"{adapter} has no {AdapterPassport.FileName}; not verified: {string.Join(", ", opened.Unverified)}.");
-            return (pretrained, opened.Adapter);
-        }
-        catch
-        {
-            pretrained.Dispose();
-            throw;
-        }
+        var located = new TrainedModel(Hub.Path(parsed, model.Model, HubKind.Model), [.. adapters.Select(adapter => Hub.Path(parsed, adapter, HubKind.Model))]);
+        var opened = OpeningDisplay.Follow(progress => located.Open(type, progress));
+        foreach (var (name, adapter) in adapters.Zip(opened.Adapters).Where(pair => pair.Second.Unverified.Count > 0))
+            Console.Error.WriteLine($"{name} has no {AdapterPassport.FileName}; not verified: {string.Join(", ", adapter.Unverified)}.");
+        return opened;
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 
@@ -11,6 +12,10 @@ internal sealed class RecipeOptions
     private readonly List<(Option Option, Action<ParseResult, JsonObject> Lay)> _options = [];
     private readonly Argument<string?> _recipe = new("recipe") { Description = "Recipe (yaml or json); options override its keys.", Arity = ArgumentArity.ZeroOrOne };
 
+    private readonly Option<string?> _mode = new("--mode") { Description = "Kind of transfer: inductive (answers are known), transductive (in the source only) or unsupervised (plain text).", HelpName = "text" };
+    private readonly Option<string?> _target = new("--target") { Description = "Transductive: records of the target; their answers are used for its test only.", HelpName = "path" };
+    private readonly Option<string?> _targetText = new("--target-text") { Description = "Transductive: template of the target's text (default: that of the prompt).", HelpName = "text" };
+    private readonly Option<double> _confidence = new("--confidence") { Description = "Transductive: least confidence of the model in an answer of its own that it learns.", HelpName = "number", DefaultValueFactory = _ => SelfTrainingConfig.DefaultConfidence };
     private readonly bool _isPretrained;
 
     public RecipeOptions(Command command, bool isPretrained)
@@ -19,6 +24,8 @@ internal sealed class RecipeOptions
         command.Add(_recipe);
         if (isPretrained)
         {
+            foreach (var option in new Option[] { _mode, _target, _targetText, _confidence })
+                command.Add(option);
             Text(command, "--model", "start.model", "Folder in Hugging Face's layout, a GGUF file, a name on the hub (owner/name), or \"base\".", tree => Section(tree, "start")["kind"] = "pretrained");
             Text(command, "--method", "method.kind", "lora, dora, ia3, prompt, prefix, p-tuning, norm, bias, full or lisa.");
             Number<int>(command, "--rank", "method.rank", "LoRA, DoRA: rank of the update.");
@@ -60,7 +67,7 @@ internal sealed class RecipeOptions
             Text(command, "--objective", "objective.kind", "likelihood, or dpo: learn from pairs of answers which one is preferred.");
             Number<double>(command, "--beta", "objective.beta", "DPO: reward per nat gained on the base.", tree => Section(tree, "objective")["kind"] ??= "dpo");
             static void Guarded(JsonObject tree) => Section(Section(tree, "retention"), "penalty")["kind"] ??= "ewc";
-            Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full.");
+            Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full or lora.");
             Text(command, "--fisher", "retention.penalty.fisher", "EWC: file that perenos fisher wrote for this model.", Guarded);
             Number<double>(command, "--lambda", "retention.penalty.lambda", "Strength of the penalty.", Guarded);
             Number<double>(command, "--forget-at-most", "retention.penalty.forget_at_most", "EWC: loss that the kept text may gain, in nats per token; steers the strength.", Guarded);
@@ -84,7 +91,42 @@ internal sealed class RecipeOptions
 
     /// <summary>The configuration that recipe and options describe together.</summary>
     /// <exception cref="PerenosException">A key is unknown, missing or of the wrong kind.</exception>
-    public RunConfig Read(ParseResult parsed)
+    public RunConfig Read(ParseResult parsed) => ModeOf(parsed) switch
+    {
+        "inductive" => Inductive.Checked(ReadRun(parsed)),
+        "unsupervised" => Unsupervised.Checked(ReadRun(parsed)),
+        _ => ReadRun(parsed),
+    };
+
+    /// <summary>The stages that recipe and options describe together; null where they describe a single run.</summary>
+    /// <exception cref="PerenosException">A key is unknown, missing or of the wrong kind, or a mode lacks what it needs.</exception>
+    public StagedConfig? ReadStages(ParseResult parsed)
+    {
+        string? mode = ModeOf(parsed);
+        if (parsed.GetValue(_recipe) is { } recipe && ConfigFile.Has(recipe, "stages"))
+        {
+            if (mode is not null || !_isPretrained)
+                throw new PerenosException($"{recipe} has stages{(_isPretrained ? ", which say themselves what is done" : ", which adapt a pretrained model")}.", _isPretrained ? "Leave out --mode." : $"perenos tune {recipe}");
+            return ConfigFile.Read<StagedConfig>(recipe, tree => Lay(parsed, tree));
+        }
+
+        if (mode != "transductive")
+        {
+            if (_isPretrained && parsed.GetValue(_target) is not null)
+                throw new PerenosException("--target belongs to transductive transfer.", "Add --mode transductive, or leave it out.");
+            return null;
+        }
+
+        string target = parsed.GetValue(_target)
+            ?? throw new PerenosException("Transductive transfer needs a target.", "--target FILE: records of the target, whose answers are used for its test only.");
+        return Transductive.Of(ReadRun(parsed), new TransductiveTarget(target, parsed.GetValue(_targetText)?.Replace("\\n", "\n", StringComparison.Ordinal), parsed.GetValue(_confidence)));
+    }
+
+    private string? ModeOf(ParseResult parsed) => _isPretrained && parsed.GetValue(_mode) is { } mode
+        ? mode is "inductive" or "transductive" or "unsupervised" ? mode : throw new PerenosException($"--mode {mode} is not known.", "Use inductive, transductive or unsupervised.")
+        : null;
+
+    private RunConfig ReadRun(ParseResult parsed)
     {
         if (parsed.GetValue(_recipe) is { } recipe)
             return ConfigFile.Read<RunConfig>(recipe, tree => Lay(parsed, tree));
@@ -101,6 +143,15 @@ internal sealed class RecipeOptions
         {
             if (parsed.GetResult(option) is { Implicit: false })
                 lay(parsed, tree);
+        }
+
+        if (ModeOf(parsed) == "unsupervised")
+        {
+            tree["method"] ??= ConfigFile.ToTree(Unsupervised.Method);
+            tree["retention"] ??= ConfigFile.ToTree(Unsupervised.Retention);
+            var training = Section(tree, "training");
+            foreach (var (key, value) in (JsonObject)ConfigFile.ToTree(Unsupervised.Training))
+                training[key] ??= value?.DeepClone();
         }
 
         if (!_isPretrained)
@@ -131,16 +182,29 @@ internal sealed class RecipeOptions
         _options.Add((option, (parsed, tree) =>
         {
             var parts = key.Split('.');
-            var section = parts[..^1].Aggregate(tree, Section);
-            // Another kind: the recipe's settings belong to the old one.
-            if (parts[^1] == "kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
-                section.Clear();
-            if (parts[0] == "method" && section["kind"] is null)
-                section["kind"] = "lora";
-            section[parts[^1]] = value(parsed, option);
-            beside?.Invoke(tree);
+            foreach (var owner in Owners(tree, parts[0], option))
+            {
+                var section = parts[..^1].Aggregate(owner, Section);
+                // Another kind: the recipe's settings belong to the old one.
+                if (parts[^1] == "kind" && section["kind"]?.ToString() != parsed.GetValue(option)?.ToString())
+                    section.Clear();
+                if (parts[0] == "method" && section["kind"] is null)
+                    section["kind"] = "lora";
+                section[parts[^1]] = value(parsed, option);
+                beside?.Invoke(owner);
+            }
         }
         ));
+    }
+
+    // Where there are stages, each has a loop of its own, and an option of the loop is laid over all of them.
+    private static IEnumerable<JsonObject> Owners(JsonObject tree, string section, Option option)
+    {
+        if (tree["stages"] is not JsonArray stages)
+            return [tree];
+        if (section is "method" or "retention")
+            throw new PerenosException($"{option.Name} would say the same of every stage.", $"Write it in the recipe, as {section} of the stage that it is meant for.");
+        return section == "training" ? stages.OfType<JsonObject>() : [tree];
     }
 
     private static JsonObject Section(JsonObject tree, string name)

@@ -25,6 +25,26 @@ internal static class RunDisplay
         return 0;
     }
 
+    /// <summary>The same for a run in stages.</summary>
+    public static int ShowStages(RunFolder folder, Func<RunListener, Action<string>, CancellationToken, StagedResult> run)
+    {
+        AnsiConsole.MarkupLineInterpolated($"[bold]{folder.Name}[/]  [dim]{folder.Path}[/]");
+        var result = WithInterrupts(stop => LiveDisplay.Follow(listener => run(listener, AnsiConsole.WriteLine, stop)));
+        if (result.Report is not { } report)
+        {
+            string[] whole = [.. result.Summary.Stages.Select(stage => stage.Name)];
+            Console.WriteLine($"Interrupted{(whole.Length == 0 ? "" : $" after {string.Join(", ", whole)}")}; everything is saved. Go on with:");
+            Console.WriteLine($"  perenos tune --resume {folder.Path}");
+            return InterruptedCode;
+        }
+
+        ShowReport(report);
+        Console.WriteLine($"{Duration(result.Summary.Seconds)}, {result.Summary.PeakMemory / 1e9:F1} GB. Report: {folder.Report}");
+        foreach (var command in report.Commands.Skip(1))
+            Console.WriteLine($"{command.Purpose}: {command.Command}");
+        return 0;
+    }
+
     /// <summary>Says how to go on with an interrupted run.</summary>
     public static int ShowInterrupted(RunFolder folder, RunResult result)
     {

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Globalization;
+using Perenos.Evaluation;
 using Perenos.Runs;
+using Perenos.Runs.Config;
 using Spectre.Console;
 
 namespace Perenos.Cli;
@@ -57,19 +59,39 @@ internal static class RunsCommand
         if (File.Exists(run.Folder.Report))
             Console.WriteLine($"Report: {run.Folder.Report}");
         else
-            Console.WriteLine($"Not finished: perenos tune --resume {run.Folder.Path}");
+            Console.WriteLine($"Not finished: perenos {run.Summary?.Kind ?? "tune"} --resume {run.Folder.Path}");
         return 0;
     }
 
     private static int Compare((RunFolder Folder, RunSummary? Summary) left, (RunFolder Folder, RunSummary? Summary) right)
     {
         var (first, second) = (Facts(left), Facts(right));
+        var changes = Changes(left.Folder, right.Folder)?.ToDictionary(change => change.Name, change => RunDisplay.Score(change, Decimals(change)));
         var table = new Table().RoundedBorder().AddColumn("").AddColumn(Markup.Escape(left.Folder.Name)).AddColumn(Markup.Escape(right.Folder.Name));
+        if (changes is not null)
+            table.AddColumn("second − first, paired");
         foreach (string key in first.Keys.Union(second.Keys))
-            table.AddRow(Markup.Escape(key), Markup.Escape(first.GetValueOrDefault(key, "–")), Markup.Escape(second.GetValueOrDefault(key, "–")));
+        {
+            string[] row = [key, first.GetValueOrDefault(key, "–"), second.GetValueOrDefault(key, "–")];
+            table.AddRow([.. (changes is null ? row : [.. row, changes.GetValueOrDefault(key, "")]).Select(Markup.Escape)]);
+        }
+
         AnsiConsole.Write(table);
+        if (changes is null)
+            Console.WriteLine("The two did not take the same test (or are not finished): there is no paired difference.");
         return 0;
     }
+
+    // Item by item over what both answered and read; null where that was not the same.
+    private static IReadOnlyList<Metric>? Changes(RunFolder left, RunFolder right)
+    {
+        if (!File.Exists(left.After) || !File.Exists(right.After))
+            return null;
+        var (first, second) = (Judgement.Read(left.After), Judgement.Read(right.After));
+        return first.HasSameTest(second) ? first.ChangesTo(second, new EvaluationConfig().Resamples) : null;
+    }
+
+    private static int Decimals(Metric metric) => Math.Abs(metric.Value) < 20 ? 3 : 1;
 
     private static (RunFolder Folder, RunSummary? Summary) Open(string name, string root)
     {
@@ -90,9 +112,16 @@ internal static class RunsCommand
         facts["loss, first and last"] = $"{Number(summary.FirstLoss, 4)}, {Number(summary.LastLoss, 4)}";
         facts["best validation loss"] = Number(summary.BestValidationLoss, 4);
         foreach (var metric in summary.Metrics)
-            facts[metric.Name] = RunDisplay.Score(metric, metric.Value < 20 ? 3 : 1);
+            facts[metric.Name] = RunDisplay.Score(metric, Decimals(metric));
         if (summary.Forgetting is { } forgetting)
             facts["forgetting (nats per token)"] = RunDisplay.Score(forgetting, 3);
+        foreach (var stage in summary.Stages)
+        {
+            facts[$"after {stage.Name} ({stage.Method})"] = string.Join(", ", stage.Metrics.Where(metric => metric.Name != Judgement.Names.GeneralLoss).Select(metric => $"{metric.Name} {RunDisplay.Score(metric, Decimals(metric))}"))
+                + (stage.Forgetting is { } forgotten ? $"; forgetting since the base {RunDisplay.Score(forgotten, 3)}" : "");
+            facts[$"its folder, {stage.Name}"] = stage.Folder;
+        }
+
         facts["time"] = RunDisplay.Duration(summary.Seconds);
         facts["peak memory"] = $"{summary.PeakMemory / 1e9:F1} GB";
         return facts;

@@ -21,9 +21,8 @@ internal static class SelfTestCommand
         command.SetAction(parsed =>
         {
             string model = models.Model(parsed) ?? throw new PerenosException("No model was given.", "perenos selftest --model MODEL: a folder, a GGUF file, a name on the hub, or \"base\".");
-            var opened = models.Open(parsed, model, adapter: null);
-            using var pretrained = opened.Pretrained;
-            using var adapter = opened.Adapter;
+            using var opened = models.Open(parsed, new TrainedModel(model, []));
+            var (pretrained, adapter) = (opened.Pretrained, opened.Adapters.LastOrDefault()?.Adapter);
             var checks = RunDisplay.WithInterrupts(stop => SelfTest.Run(pretrained, adapter, ShowProgress, stop));
             if (parsed.GetValue(json))
                 JsonOutput.Write(checks);

@@ -14,6 +14,8 @@ internal static class TuneCommand
             "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\"",
             "perenos tune --model ./SmolLM2-135M-Instruct --data bulletins.jsonl --prompt \"Translate to French: {en}\" --completion \"{fr}\" --method lora",
             "perenos tune --model base --data pairs.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\" --method prefix --virtual-tokens 20",
+            "perenos tune --mode transductive --model base --data captions.jsonl --target bulletins.jsonl --prompt \"English: {en}\\nFrench:\" --completion \" {fr}\"",
+            "perenos tune recipes/hybrid.yaml",
             "perenos tune recipe.yaml --epochs 5 --dry-run",
             "perenos tune --resume runs/NAME");
         AddTo(command, isPretrained: true, "tune");
@@ -36,9 +38,13 @@ internal static class TuneCommand
             if (parsed.GetValue(resume) is { } name)
             {
                 using var folder = RunFolder.Resume(name, parsed.GetValue(runs)!);
+                if (folder.IsStaged)
+                    return RunDisplay.ShowStages(folder, (listener, announce, stop) => FineTuneInStages.Resume(folder, listener, announce, stop));
                 return RunDisplay.Show(folder, (listener, stop) => FineTune.Resume(folder, listener, stop));
             }
 
+            if (recipe.ReadStages(parsed) is { } stages)
+                return RunStages(hub.Pin(parsed, stages), parsed.GetValue(runs)!, parsed.GetValue(dryRun));
             var config = recipe.Read(parsed);
             RefuseWrongStart(config, isPretrained);
             string model = config.Start is PretrainedStart start ? start.Model : ((RandomStart)config.Start).Architecture, data = config.Data.Path;
@@ -48,6 +54,15 @@ internal static class TuneCommand
             using var fresh = RunFolder.Create(parsed.GetValue(runs)!, config.Name, recipeName, model, data, TimeProvider.System);
             return RunDisplay.Show(fresh, (listener, stop) => FineTune.Run(config, fresh, listener, stop));
         });
+    }
+
+    private static int RunStages(StagedConfig config, string runs, bool isDry)
+    {
+        var planned = FineTuneInStages.Check(config);
+        if (isDry)
+            return DryRun(planned[0]);
+        using var fresh = RunFolder.Create(runs, config.Name, "stages", ((PretrainedStart)config.Start).Model, config.Data.Path, TimeProvider.System);
+        return RunDisplay.ShowStages(fresh, (listener, announce, stop) => FineTuneInStages.Run(config, fresh, listener, announce, stop));
     }
 
     private static int DryRun(RunConfig config)

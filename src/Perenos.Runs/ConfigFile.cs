@@ -40,9 +40,17 @@ public static class ConfigFile
         return Fit<T>(document, Options);
     }
 
+    /// <summary>Whether a file has a key at its top: it tells two kinds of recipe apart.</summary>
+    /// <exception cref="PerenosException">The file is missing, too large or malformed.</exception>
+    public static bool Has(string path, string key) => ReadDocument(path).Root is JsonObject root && root.ContainsKey(key);
+
     /// <summary>Fits a tree to <typeparamref name="T"/>; <paramref name="name"/> stands for the file in messages.</summary>
     /// <exception cref="PerenosException">The tree does not fit.</exception>
     public static T Parse<T>(JsonNode tree, string name) => Fit<T>(new ConfigDocument(name, tree, new Dictionary<string, int>()), Options);
+
+    /// <summary>The tree of a YAML text of any shape, within bounds; <paramref name="name"/> stands for the file in messages.</summary>
+    /// <exception cref="PerenosException">It is not YAML, or goes beyond a bound.</exception>
+    public static JsonNode? ParseYaml(string text, string name) => YamlTree.Parse(text, name).Root;
 
     /// <summary>The tree that <see cref="Write{T}"/> would write, defaults included.</summary>
     public static JsonNode ToTree<T>(T value) => JsonSerializer.SerializeToNode(value, Options)!;

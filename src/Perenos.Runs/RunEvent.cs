@@ -8,6 +8,7 @@ namespace Perenos.Runs;
 [JsonDerivedType(typeof(Planned), "plan")]
 [JsonDerivedType(typeof(Step), "step")]
 [JsonDerivedType(typeof(Validation), "validation")]
+[JsonDerivedType(typeof(VirtualTokens), "virtual_tokens")]
 [JsonDerivedType(typeof(Checkpoint), "checkpoint")]
 [JsonDerivedType(typeof(Sample), "sample")]
 [JsonDerivedType(typeof(Evaluation), "evaluation")]
@@ -57,6 +58,17 @@ public abstract record RunEvent
 
     /// <summary>Mean loss in nats per learnt token on examples that are not trained on.</summary>
     public sealed record Validation([property: JsonPropertyName("step")] long Number, double Loss, bool Best) : RunEvent
+    {
+        /// <inheritdoc/>
+        [JsonIgnore]
+        public override long? AtStep => Number;
+    }
+
+    /// <summary>
+    /// Where virtual tokens stand: <c>Moved</c> is the distance from their start in root mean squares of the start, <c>Distance</c> that
+    /// to the nearest real tokens, in lengths of those; null for keys and values, which stand among no tokens.
+    /// </summary>
+    public sealed record VirtualTokens([property: JsonPropertyName("step")] long Number, double Moved, double? Distance) : RunEvent
     {
         /// <inheritdoc/>
         [JsonIgnore]

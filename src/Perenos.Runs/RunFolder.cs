@@ -37,6 +37,12 @@ public sealed class RunFolder : IDisposable
     /// <summary>Held-out examples with their answers.</summary>
     public string Samples => In("samples.jsonl");
 
+    /// <summary>What was measured of the model before training, item by item.</summary>
+    public string Before => In("before.json");
+
+    /// <summary>What was measured of it afterwards.</summary>
+    public string After => In("after.json");
+
     /// <summary>The run in a few values: <see cref="RunSummary"/>.</summary>
     public string Summary => In("summary.json");
 
@@ -52,8 +58,14 @@ public sealed class RunFolder : IDisposable
     /// <summary>Folder of the training checkpoints.</summary>
     public string Checkpoints => In("checkpoints");
 
+    /// <summary>Folder of the stages' runs, where the run has stages.</summary>
+    public string Stages => In("stages");
+
     /// <summary>Event files for TensorBoard.</summary>
     public string TensorBoard => In("tensorboard");
+
+    /// <summary>Whether it is a run in stages.</summary>
+    public bool IsStaged => ConfigFile.Has(Config, "stages");
 
     /// <summary>Folder of one training checkpoint; write it with <see cref="AtomicFile.WriteFolder"/>.</summary>
     public string CheckpointAt(long step) =>

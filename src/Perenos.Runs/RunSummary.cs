@@ -64,6 +64,9 @@ public sealed record RunSummary
     /// <summary>Largest resident memory of the process, bytes; 0 where unknown.</summary>
     public long PeakMemory { get; init; }
 
+    /// <summary>What each finished stage came to, where the run has stages; all against the model that the first began with.</summary>
+    public IReadOnlyList<StageSummary> Stages { get; init; } = [];
+
     /// <summary>Writes the summary in one atomic step.</summary>
     /// <exception cref="PerenosException">The folder cannot be written to, or the disk is full.</exception>
     public void Write(RunFolder folder) => ConfigFile.WriteMeasurements(folder.Summary, this);
@@ -72,4 +75,26 @@ public sealed record RunSummary
     /// <exception cref="PerenosException">The file is malformed.</exception>
     public static RunSummary? Read(RunFolder folder) =>
         File.Exists(folder.Summary) ? ConfigFile.ReadMeasurements<RunSummary>(folder.Summary) : null;
+}
+
+/// <summary>One stage of several, measured on the target of the whole.</summary>
+public sealed record StageSummary
+{
+    /// <summary>Its name; where an adapter was taken off afterwards, with a word about that.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Its folder, itself a run.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>What learnt.</summary>
+    public required string Method { get; init; }
+
+    /// <summary>The target after it.</summary>
+    public IReadOnlyList<Metric> Metrics { get; init; } = [];
+
+    /// <summary>Change of nats per token on general text since the base.</summary>
+    public Metric? Forgetting { get; init; }
+
+    /// <summary>Wall time of its training and judging.</summary>
+    public double Seconds { get; init; }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using Perenos.Runs;
@@ -12,6 +13,7 @@ namespace Perenos.Cli.Tests;
 public sealed class KillTests : IDisposable
 {
     private const int Steps = 12;
+    private const int StageSteps = 6;
     private const int StepsOfAWay = 7;
     private const int Seed = 20260131;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
@@ -58,6 +60,67 @@ public sealed class KillTests : IDisposable
         Assert.Empty(Directory.EnumerateFileSystemEntries(killed.Path, "*.partial", SearchOption.AllDirectories));
     }
 
+    [Fact]
+    [Trait("speed", "slow")]
+    public void Stages_that_are_killed_within_and_between_equal_stages_that_never_were()
+    {
+        WriteStages();
+        Finish(StartStages("straight"));
+
+        var random = new Random(Seed);
+        int kills = 0;
+        // Before the first stage, in its middle, at its end (its result is judged, merged and handed over), in the middle of the second, at the end.
+        foreach (int place in new[] { 0, 3, StageSteps, StageSteps + 3, 2 * StageSteps })
+        {
+            using var process = StartStages("killed");
+            WaitFor(process, () => StepsOfStages("killed") >= place || process.HasExited);
+            Thread.Sleep(random.Next(60));
+            if (process.HasExited)
+                break;
+            process.Kill();
+            kills++;
+        }
+
+        Assert.True(kills >= 4, $"the run was over after {kills} kills");
+        Finish(StartStages("killed"));
+        using var straight = RunFolder.Open("straight", Runs);
+        using var killed = RunFolder.Open("killed", Runs);
+        var (expected, actual) = (RunSummary.Read(straight)!, RunSummary.Read(killed)!);
+        Assert.Equal(2, expected.Stages.Count);
+        for (int stage = 0; stage < 2; stage++)
+        {
+            using var first = RunFolder.Open(expected.Stages[stage].Folder);
+            using var second = RunFolder.Open(actual.Stages[stage].Folder);
+            Assert.Equal(RunComparison.Steps(first), RunComparison.Steps(second));
+            Assert.Equal(Weights(first), Weights(second));
+            Assert.Equal(expected.Stages[stage].Metrics, actual.Stages[stage].Metrics);
+            Assert.Equal(expected.Stages[stage].Forgetting, actual.Stages[stage].Forgetting);
+        }
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(killed.Path, "*.partial", SearchOption.AllDirectories));
+    }
+
+    private static string Weights(RunFolder run) => Convert.ToHexString(SHA256.HashData(
+        File.ReadAllBytes(Directory.Exists(run.Model) ? Path.Combine(run.Model, "model.safetensors") : Path.Combine(run.Adapter, "adapter_model.safetensors"))));
+
+    private void WriteStages() => File.WriteAllText(Path.Combine(_folder, "stages.yaml"), $$"""
+        start: {kind: pretrained, model: base}
+        dtype: float32
+        seed: 5
+        data: {path: "{{Path.Combine(_folder, "data").Replace('\\', '/')}}", prompt: "English: {en}\nFrench:", completion: " {fr}", maximum_length: 128}
+        evaluation: {reference: "{{Path.Combine(_folder, "general.txt").Replace('\\', '/')}}", resamples: 20, generation: {max_new_tokens: 4} }
+        stages:
+          - {name: domain, method: {kind: lora, rank: 4} }
+          - {name: all, method: {kind: full} }
+        """);
+
+    private CliProcess StartStages(string name) => File.Exists(Path.Combine(Runs, name, "config.json"))
+        ? new(["tune", "--resume", name, "--runs", Runs])
+        : new(["tune", Path.Combine(_folder, "stages.yaml"), "--steps", $"{StageSteps}", "--batch-size", "2", "--save-every", "1", "--validate-every", "5", "--learning-rate", "1e-3", "--name", name, "--runs", Runs]);
+
+    private int StepsOfStages(string name) => Directory.Exists(Path.Combine(Runs, name, "stages"))
+        ? Directory.EnumerateDirectories(Path.Combine(Runs, name, "stages")).Sum(stage => Math.Max(0, LastStep(Path.Combine(name, "stages", Path.GetFileName(stage)))))
+        : File.Exists(Path.Combine(Runs, name, "config.json")) ? 0 : -1;
     /// <summary>Each is killed once: together more than twenty random moments.</summary>
     public static TheoryData<string, string> Ways => new()
     {

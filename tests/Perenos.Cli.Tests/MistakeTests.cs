@@ -28,11 +28,35 @@ public sealed class MistakeTests : IDisposable
     [InlineData("tune --epochs", "--epochs", "perenos tune --help")]
     [InlineData("runs show", "name", "perenos runs show --help")]
     [InlineData("quickstart --method ewc", "ewc", "perenos quickstart --help")]
+    [InlineData("tune --mode magic --model base", "--mode magic", "transductive")]
+    [InlineData("tune --mode transductive --model base --data pairs.jsonl", "needs a target", "--target")]
+    [InlineData("tune --target pairs.jsonl --model base --data pairs.jsonl", "--target", "--mode transductive")]
     public void Wrong_arguments(string arguments, string inMessage, string inHint) =>
         AssertMistake(arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries), inMessage, inHint);
 
     [Fact]
     public void No_model() => AssertMistake(["tune", "--data", Pairs()], "model", "--model");
+
+    [Theory]
+    [InlineData("tune", "--method prompt", "--method", "stage")]
+    [InlineData("tune", "--mode inductive", "has stages", "--mode")]
+    [InlineData("tune", "--epochs 0", "The stage domain: training.epochs", "more than 0")]
+    [InlineData("pretrain", "", "has stages", "perenos tune")]
+    public void Wrong_options_for_stages(string command, string options, string inMessage, string inHint)
+    {
+        string recipe = At("stages.yaml");
+        File.WriteAllText(recipe, $$"""
+            start: {kind: pretrained, model: base}
+            data: {path: "{{Pairs().Replace('\\', '/')}}", prompt: "{en}", completion: " {fr}"}
+            stages:
+              - {name: domain, method: {kind: lora} }
+            """);
+        AssertMistake([command, recipe, .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--runs", At("runs")], inMessage, inHint);
+    }
+
+    [Fact]
+    public void A_mode_refuses_data_of_another_kind() =>
+        AssertMistake(["tune", "--mode", "unsupervised", "--model", "base", "--data", Pairs(), "--prompt", "{en}", "--completion", " {fr}", "--runs", At("runs")], "have answers", "--mode inductive");
 
     [Fact]
     public void No_data() => AssertMistake(["tune", "--model", "base"], "data", "");

@@ -94,7 +94,7 @@ public sealed class ImportedRecipeTests : IDisposable
         // Without lora_alpha it is twice the rank there.
         Assert.Equal((12, 24), (lora.Rank, lora.Alpha));
         Assert.Equal(["q_proj", "v_proj"], lora.Targets);
-        Assert.Equal((16, 2, 2e-4, 2.5), (recipe.Training.BatchSize, recipe.Training.MicroBatchSize!.Value, recipe.Training.LearningRate!.Value, recipe.Training.Epochs));
+        Assert.Equal((16, 2, 2e-4, 2.5), (recipe.Training.BatchSize, recipe.Training.MicroBatchSize!.Value, recipe.Training.LearningRate!.Value, recipe.Training.Epochs!.Value));
         Assert.Equal((Schedule.Cosine, 0.1, 100, 250), (recipe.Training.Schedule, recipe.Training.WarmupShare, recipe.Training.ValidateEvery!.Value, recipe.Training.SaveEvery!.Value));
         Assert.Equal((512, 0.02, "bfloat16", 42ul), (recipe.Data.MaximumLength, recipe.Data.ValidationShare, recipe.Dtype, recipe.Seed));
         Assert.Equal(KeyFate.Needless, Fate(imported, "packing"));
@@ -126,7 +126,7 @@ public sealed class ImportedRecipeTests : IDisposable
         Assert.Equal((32, 16, 0.05), (lora.Rank, lora.Alpha, lora.Dropout));
         Assert.Equal(["all-linear"], lora.Targets);
         Assert.Equal(("notes/train.jsonl", "Q: {question}\nA:", "{answer}"), (recipe.Data.Path, recipe.Data.Prompt, recipe.Data.Completion));
-        Assert.Equal((8, 2, 4.0, 2048), (recipe.Training.BatchSize, recipe.Training.MicroBatchSize!.Value, recipe.Training.Epochs, recipe.Data.MaximumLength));
+        Assert.Equal((8, 2, 4.0, 2048), (recipe.Training.BatchSize, recipe.Training.MicroBatchSize!.Value, recipe.Training.Epochs!.Value, recipe.Data.MaximumLength));
         foreach (string lost in new[] { "load_in_4bit", "datasets", "sample_packing", "optimizer", "warmup_steps", "adapter", "evals_per_epoch" })
             Assert.Equal(KeyFate.Lost, Fate(imported, lost));
         foreach (string needless in new[] { "tf32", "flash_attention", "gradient_checkpointing", "wandb_project", "special_tokens", "saves_per_epoch" })
@@ -162,7 +162,7 @@ public sealed class ImportedRecipeTests : IDisposable
     {
         var recipe = Import("short.yaml", "base_model: a/b\nlearning_rate: 1e-4\ndatasets: [{path: x.jsonl, type: completion}]\n").Recipe;
         Assert.IsType<FullConfig>(recipe.Method);
-        Assert.Equal((512, 1.0, 1, 0.03, "{text}"), (recipe.Data.MaximumLength, recipe.Training.Epochs, recipe.Training.BatchSize, recipe.Training.WarmupShare, recipe.Data.Text));
+        Assert.Equal((512, 1.0, 1, 0.03, "{text}"), (recipe.Data.MaximumLength, recipe.Training.Epochs!.Value, recipe.Training.BatchSize, recipe.Training.WarmupShare, recipe.Data.Text));
     }
 
     [Fact]

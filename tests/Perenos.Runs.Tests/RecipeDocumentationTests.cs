@@ -17,7 +17,7 @@ public sealed class RecipeDocumentationTests
     public void The_page_lists_every_key_of_a_recipe_with_its_type_and_default()
     {
         // Kinds may share a key, with the same type and default; the page may say so once or with each.
-        var expected = Keys(typeof(RunConfig), "").Distinct().Order(StringComparer.Ordinal).ToList();
+        var expected = Keys(typeof(RunConfig), "").Concat(KeysOfStages()).Distinct().Order(StringComparer.Ordinal).ToList();
         var found = Table.Value.Select(row => string.Join(" | ", row.Take(3))).Distinct().Order(StringComparer.Ordinal).ToList();
 
         Assert.NotEmpty(expected);
@@ -35,7 +35,14 @@ public sealed class RecipeDocumentationTests
         var methods = Choices(typeof(MethodConfig)).Select(type => (MethodConfig)Activator.CreateInstance(type)!).ToList();
 
         Assert.NotEmpty(methods);
-        Assert.All(methods, method => Assert.Contains($"{method.Name} {Json(method.DefaultLearningRate)}{(method.IsRateRelative ? " × the embedding's RMS" : "")}", meaning, StringComparison.Ordinal));
+        Assert.All(methods, method => Assert.Contains($"{method.Name} {Json(method.DefaultLearningRate)}{(method.IsRateRelative ? " × the start's RMS" : "")}", meaning, StringComparison.Ordinal));
+    }
+
+    // What a stage has beyond the blocks of a run.
+    private static IEnumerable<string> KeysOfStages()
+    {
+        var shared = Info(typeof(RunConfig)).Properties.Select(property => property.Name).Except(["name"]);
+        return Keys(typeof(StageConfig), "stages[]").Where(key => !shared.Any(block => key.StartsWith($"`stages[].{block}.", StringComparison.Ordinal)));
     }
 
     // "| `key` | type | default", as the page spells it.

@@ -173,11 +173,13 @@ public sealed class RunsOnDiskTests : IDisposable
             Started = StoppedClock.Noon.GetUtcNow(),
             LastLoss = double.NaN,
             Metrics = [new Metric("bleu", 12.5, 11, 14, "tok:13a")],
+            Stages = [new StageSummary { Name = "first", Folder = "a/stages/1-first", Method = "lora", Forgetting = new Metric("general text", 0.1), Seconds = 2 }],
         };
         summary.Write(run);
         var read = RunSummary.Read(run)!;
-        Assert.Equal(summary with { Metrics = [] }, read with { Metrics = [] });
+        Assert.Equal(summary with { Metrics = [], Stages = [] }, read with { Metrics = [], Stages = [] });
         Assert.Equal(summary.Metrics, read.Metrics);
+        Assert.Equal(summary.Stages[0] with { Metrics = [] }, Assert.Single(read.Stages) with { Metrics = [] });
 
         var environment = RunEnvironment.Capture("fp32", "measured: fp32 255 GFLOP/s, bf16 160", new Dictionary<string, string> { ["YamlDotNet"] = RunEnvironment.VersionOf(typeof(YamlDotNet.Core.Parser).Assembly) });
         environment.Write(run);

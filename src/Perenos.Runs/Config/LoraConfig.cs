@@ -61,8 +61,8 @@ public sealed record LoraConfig : MethodConfig
     /// <summary>Ends of names of modules that learn in full beside the update, such as <c>lm_head</c>.</summary>
     public IReadOnlyList<string> ModulesToSave { get; init; } = [];
 
-    /// <summary>Numbers of tokens whose rows of the embedding learn.</summary>
-    public IReadOnlyList<int> TrainableTokens { get; init; } = [];
+    /// <summary>Numbers of tokens whose rows, of the embedding and of the head, learn; without it, those that <c>perenos tokenizer extend</c> added to the model.</summary>
+    public IReadOnlyList<int>? TrainableTokens { get; init; }
 
     /// <inheritdoc/>
     [JsonIgnore]

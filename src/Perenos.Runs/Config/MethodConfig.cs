@@ -20,9 +20,13 @@ public abstract record MethodConfig
     [JsonIgnore]
     public abstract double DefaultLearningRate { get; }
 
-    /// <summary>Whether <see cref="DefaultLearningRate"/> counts in root mean squares of the embedding's entries.</summary>
+    /// <summary>Whether <see cref="DefaultLearningRate"/> counts in root mean squares of what the virtual tokens start as.</summary>
     [JsonIgnore]
     public virtual bool IsRateRelative => false;
+
+    /// <summary>Passes over the training data where the recipe names none.</summary>
+    [JsonIgnore]
+    public virtual double DefaultEpochs => 3;
 
     /// <summary>Virtual tokens before each text; the model's length has room for so many fewer.</summary>
     [JsonIgnore]

@@ -6,21 +6,28 @@ namespace Perenos.Runs.Config;
 public sealed record PromptConfig : MethodConfig
 {
     /// <summary>Number of vectors.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>Text whose embedding the vectors start from, repeated or cut to their number; none means tokens sampled from the vocabulary.</summary>
     public string? Text { get; init; }
+
+    /// <summary>Class labels: each starts one vector as the mean embedding of its tokens, and tokens sampled from the vocabulary the others.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
 
     /// <summary>Folder of a trained prompt to start from; its length counts.</summary>
     public string? From { get; init; }
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => 0.1;
+    public override double DefaultLearningRate => 0.4;
 
     /// <inheritdoc/>
     [JsonIgnore]
     public override bool IsRateRelative => true;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultEpochs => 10;
 
     /// <inheritdoc/>
     [JsonIgnore]
@@ -35,7 +42,7 @@ public sealed record PromptConfig : MethodConfig
 public sealed record PrefixConfig : MethodConfig
 {
     /// <summary>Number of virtual tokens.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>Text whose keys and values the prefix starts from, repeated or cut to its length; none means the first training examples.</summary>
     public string? Text { get; init; }
@@ -45,7 +52,15 @@ public sealed record PrefixConfig : MethodConfig
 
     /// <inheritdoc/>
     [JsonIgnore]
-    public override double DefaultLearningRate => 5e-3;
+    public override double DefaultLearningRate => ProjectionSize is null ? 0.13 : 5e-3;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override bool IsRateRelative => ProjectionSize is null;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultEpochs => 10;
 
     /// <inheritdoc/>
     [JsonIgnore]
@@ -70,7 +85,7 @@ public enum PromptEncoderKind
 public sealed record PTuningConfig : MethodConfig
 {
     /// <summary>Number of vectors.</summary>
-    public int VirtualTokens { get; init; } = 20;
+    public int VirtualTokens { get; init; } = 50;
 
     /// <summary>The network.</summary>
     public PromptEncoderKind Encoder { get; init; } = PromptEncoderKind.Mlp;
@@ -81,6 +96,10 @@ public sealed record PTuningConfig : MethodConfig
     /// <inheritdoc/>
     [JsonIgnore]
     public override double DefaultLearningRate => 1e-3;
+
+    /// <inheritdoc/>
+    [JsonIgnore]
+    public override double DefaultEpochs => 10;
 
     /// <inheritdoc/>
     [JsonIgnore]

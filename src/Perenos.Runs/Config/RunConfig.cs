@@ -50,6 +50,9 @@ public sealed record PretrainedStart : StartConfig
 {
     /// <summary>Folder in Hugging Face's layout, a GGUF file, or <c>base</c> for the model that comes with the program.</summary>
     public required string Model { get; init; }
+
+    /// <summary>Folder of a trained adapter that stays attached to the model and learns nothing; none leaves the model bare.</summary>
+    public string? Adapter { get; init; }
 }
 
 /// <summary>Random weights.</summary>

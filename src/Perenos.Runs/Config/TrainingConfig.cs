@@ -28,8 +28,8 @@ public enum Schedule
 /// <summary>The loop: how long, how large, how fast.</summary>
 public sealed record TrainingConfig
 {
-    /// <summary>Passes over the training data.</summary>
-    public double Epochs { get; init; } = 3;
+    /// <summary>Passes over the training data; none means the method's default.</summary>
+    public double? Epochs { get; init; }
 
     /// <summary>Most optimizer steps; none means as many as the epochs give.</summary>
     public int? MaximumSteps { get; init; }

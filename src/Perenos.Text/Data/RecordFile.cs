@@ -8,7 +8,8 @@ namespace Perenos.Text.Data;
 
 /// <summary>
 /// Reads records from a path, one at a time: .jsonl, .json, .csv, .tsv, .txt (each also with .gz), .parquet, aligned lines (the stem "a" of a.en and a.fr, or
-/// "a.en,a.fr"), or a folder with train, valid and test files, each whole or in numbered parts (train-00000-of-00002.parquet).
+/// "a.en,a.fr"), a folder with train, valid and test files, each whole or in numbered parts (train-00000-of-00002.parquet), or a folder with a
+/// card that says which files are which (<see cref="DataCard"/>), with ":" and the name of a configuration where it has several.
 /// </summary>
 public static partial class RecordFile
 {
@@ -29,9 +30,12 @@ public static partial class RecordFile
         if (string.IsNullOrWhiteSpace(path))
             throw new PerenosException("The path of the data is empty.", "Name a file (jsonl, json, csv, tsv, parquet, txt), a folder with train.jsonl, or the stem of aligned lines.");
         if (Directory.Exists(path))
-            return ReadFolder(path, plainText);
+            return DataCard.Of(path).Choose(null, path) is { } configuration ? ReadConfiguration(path, configuration, plainText) : ReadFolder(path, plainText);
         if (File.Exists(path))
             return ReadFile(path, plainText);
+        // FOLDER:NAME, a configuration that the folder's card names.
+        if (path.LastIndexOf(':') is var colon and > 0 && Directory.Exists(path[..colon]))
+            return ReadConfiguration(path[..colon], DataCard.Of(path[..colon]).Choose(path[(colon + 1)..], path[..colon])!, plainText);
 
         string[] aligned = path.Contains(',', StringComparison.Ordinal) ? path.Split(',', StringSplitOptions.TrimEntries) : AlignedLines.FindLanguages(path);
         if (aligned.FirstOrDefault(part => !File.Exists(part)) is { } missing)
@@ -86,6 +90,19 @@ public static partial class RecordFile
 
         return parts.SelectMany(part => part.Files.SelectMany(path => ReadFile(path, plainText)).Select(record => record with { Part = part.Part }));
     }
+
+    private static IEnumerable<RawRecord> ReadConfiguration(string folder, DataConfiguration configuration, PlainTextUnit plainText)
+    {
+        string[] all = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))];
+        var splits = configuration.Files(all, folder).Select(split => (Part: PartOf(split.Split), split.Split, split.Files)).ToList();
+        // A single split of whatever name is the data; of several, those that are no part are left out.
+        var read = splits.Count == 1 ? [(Part: null, splits[0].Split, splits[0].Files)] : splits.Where(split => split.Part is not null).ToList();
+        if (splits.Count != 1 && read.All(split => split.Part != DataPart.Train))
+            throw new PerenosException($"{folder}: the configuration \"{configuration.Name}\" has no split \"train\"; it has {string.Join(", ", splits.Select(split => split.Split))}.", "Name one of its files.");
+        return read.SelectMany(split => split.Files.SelectMany(file => ReadFile(Path.Combine(folder, file), plainText)).Select(record => record with { Part = split.Part }));
+    }
+
+    private static DataPart? PartOf(string split) => Parts.Where(part => part.Names.Contains(split)).Select(part => (DataPart?)part.Part).FirstOrDefault();
 
     private static string Ending(string file) => Path.GetExtension(WithoutGzip(file)).ToLowerInvariant();
 

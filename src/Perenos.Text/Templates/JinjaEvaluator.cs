@@ -137,7 +137,7 @@ internal sealed class JinjaEvaluator
 
     private void Write(string text)
     {
-        Budget.Spend(_output.Length > 1 << 24 ? _output.Length + text.Length : 0);
+        Budget.Spend(_output.Length > JinjaBudget.LongestText ? _output.Length + text.Length : 0);
         _output.Append(text);
     }
 

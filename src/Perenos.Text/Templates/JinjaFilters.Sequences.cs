@@ -103,7 +103,7 @@ internal static partial class JinjaFilters
         {
             text.Append(isFirst ? "" : separator).Append(JinjaOperators.Print(get(item), budget));
             isFirst = false;
-            budget.Spend(text.Length > 1 << 24 ? text.Length : 0);
+            budget.Spend(text.Length > JinjaBudget.LongestText ? text.Length : 0);
         }
 
         return budget.Made(text.ToString());

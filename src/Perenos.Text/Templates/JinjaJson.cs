@@ -83,7 +83,7 @@ internal static class JinjaJson
 
         private void Append(object? value)
         {
-            budget.Spend(_text.Length > 1 << 24 ? _text.Length : 0);
+            budget.Spend(_text.Length > JinjaBudget.LongestText ? _text.Length : 0);
             switch (value)
             {
                 case null:

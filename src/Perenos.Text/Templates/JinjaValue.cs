@@ -263,8 +263,10 @@ internal sealed class JinjaArguments(IReadOnlyList<object?> positional, JinjaDic
 /// <summary>What one rendering may spend; a template comes from a stranger's file and could loop or grow without end.</summary>
 internal sealed class JinjaBudget
 {
-    private const long MostSteps = 5_000_000;
-    private const int LongestText = 16 << 20;
+    /// <summary>Most characters of a text, the output included.</summary>
+    public const int LongestText = 4 << 20;
+
+    private const long MostSteps = 2_000_000;
     private const int DeepestCalls = 800;
 
     private long _steps;

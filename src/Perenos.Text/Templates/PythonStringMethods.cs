@@ -182,7 +182,7 @@ internal static class PythonStringMethods
                 break;
             result.Append(text, start, at - start).Append(with);
             start = at + old.Length;
-            budget.Spend(result.Length > 1 << 24 ? result.Length : 0);
+            budget.Spend(result.Length > JinjaBudget.LongestText ? result.Length : 0);
         }
 
         return budget.Made(result.Append(text, start, text.Length - start).ToString());
@@ -212,7 +212,7 @@ internal static class PythonStringMethods
             if (item is not string part)
                 throw JinjaException.Type($"sequence item {index}: expected str instance, {JinjaOperators.TypeName(item)} found");
             text.Append(index++ > 0 ? separator : "").Append(part);
-            budget.Spend(text.Length > 1 << 24 ? text.Length : 0);
+            budget.Spend(text.Length > JinjaBudget.LongestText ? text.Length : 0);
         }
 
         return budget.Made(text.ToString());

@@ -45,7 +45,7 @@ public sealed class Adapter : IDisposable
     internal IEnumerable<(string Name, Tensor Tensor)> Saved => _parts.SelectMany(part => part.Saved);
 
     /// <summary>Names of weights that weight decay leaves alone.</summary>
-    internal IReadOnlySet<string> NormWeights => _parts.Where(part => part.IsNorm).SelectMany(part => part.Weights).Select(weight => weight.Name).ToHashSet();
+    internal IReadOnlySet<string> SparedWeights => _parts.Where(part => part.IsSpared).SelectMany(part => part.Weights).Select(weight => weight.Name).ToHashSet();
 
     /// <summary>Switches dropout on for one step of training, with its own named seed; null switches it off.</summary>
     public void DropFor(ulong? seed) => _dropout?.Renew(seed);

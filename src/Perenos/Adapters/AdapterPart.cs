@@ -14,8 +14,8 @@ internal abstract class AdapterPart : IDisposable
     /// <summary>What PEFT keeps in the file; the caller disposes nothing.</summary>
     public virtual IEnumerable<(string Name, Tensor Tensor)> Saved => Weights;
 
-    /// <summary>Whether these are norms or biases, which weight decay leaves alone.</summary>
-    public virtual bool IsNorm => false;
+    /// <summary>Whether weight decay leaves these alone: norms, biases, virtual tokens, whose place is not at 0.</summary>
+    public virtual bool IsSpared => false;
 
     /// <summary>Why the piece cannot become part of the base's weights, or null.</summary>
     public virtual string? WhyNotMerged => null;

@@ -31,9 +31,11 @@ internal abstract class AdapterWeights
 
 /// <summary>Numbers for a start; what is random is a function of the seed and the layer's name.</summary>
 /// <param name="seed">The seed.</param>
-/// <param name="given">What a tensor of this shape starts as, instead of what the method would choose.</param>
+/// <param name="given">What the first tensor of this shape starts as, instead of what the method would choose.</param>
 internal sealed class FreshWeights(ulong seed, Tensor? given = null) : AdapterWeights
 {
+    private Tensor? _given = given;
+
     public override bool IsFresh => true;
 
     public override bool Has(string name) => false;
@@ -43,7 +45,9 @@ internal sealed class FreshWeights(ulong seed, Tensor? given = null) : AdapterWe
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         using var generator = new Generator(Seed.Of(seed, path.Length == 0 ? leaf : path));
-        var tensor = (given is not null && given.shape.SequenceEqual(shape) ? given : start(generator)).to(type, like.device);
+        bool isGiven = _given is not null && _given.shape.SequenceEqual(shape);
+        var tensor = (isGiven ? _given! : start(generator)).to(type, like.device);
+        _given = isGiven ? null : _given;
         // A copy: it must not share memory with a weight of the base.
         return tensor.clone().MoveToOuterDisposeScope();
     }

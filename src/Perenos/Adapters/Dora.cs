@@ -12,8 +12,11 @@ public static class Dora
 {
     /// <summary>A fresh DoRA, attached.</summary>
     /// <exception cref="Runs.PerenosException">A setting is out of range, or names a layer that the model does not have.</exception>
-    public static Adapter Start(ModelParts parts, DoraConfig settings, ulong seed) =>
-        PeftMethods.Start(Lora.Describe(parts, settings.Update, isDora: true), parts, seed);
+    public static Adapter Start(ModelParts parts, DoraConfig settings, ulong seed) => Start(parts, settings, [], seed);
+
+    /// <summary>The same beside trained rows of tokens.</summary>
+    internal static Adapter Start(ModelParts parts, DoraConfig settings, IReadOnlyList<int> tokens, ulong seed) =>
+        PeftMethods.Start(Lora.Describe(parts, settings.Update with { TrainableTokens = tokens }, isDora: true), parts, seed);
 
     /// <summary>The magnitudes of one layer over its low-rank pair.</summary>
     internal static IProjectionUpdate On(LoraUpdate pair, AdapterWeights weights, Projection target)

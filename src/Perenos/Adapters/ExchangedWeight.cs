@@ -17,7 +17,7 @@ internal sealed class ExchangedWeight(string path, string name, Tensor target, T
 
     public override IEnumerable<(string Name, Tensor Tensor)> Weights => [(name, _isIn ? target : _other)];
 
-    public override bool IsNorm => isNorm;
+    public override bool IsSpared => isNorm;
 
     public override void Attach()
     {

@@ -5,22 +5,26 @@ using static TorchSharp.torch;
 namespace Perenos.Adapters;
 
 /// <summary>
-/// P-tuning: a prompt that a small network computes from trained vectors, which makes training steadier (Liu et al. 2021,
-/// https://arxiv.org/abs/2103.10385). Only its result is kept: PEFT saves no encoder.
+/// P-tuning: a prompt that a small network computes from trained vectors (Liu et al. 2021, https://arxiv.org/abs/2103.10385). Only its
+/// result is kept: PEFT saves no encoder. Differs from the paper: the network adds to the vectors, as in residual prompt tuning
+/// (Razdaibiedina et al. 2023, https://arxiv.org/abs/2305.03937), so that the prompt can start as real tokens instead of at random:
+/// p = ρ (e + f(e)), with ρ the embedding's root mean square, e at the start rows of the embedding / ρ, and f's last layer at 0.
 /// </summary>
 public static class PTuning
 {
     internal const string Method = "P_TUNING";
 
-    /// <summary>A fresh encoder, attached.</summary>
-    public static Adapter Start(ModelParts parts, PTuningConfig settings, ulong seed)
+    /// <summary>A fresh encoder whose prompt starts as the embedding of these tokens, attached; as many virtual tokens as there are tokens.</summary>
+    public static Adapter Start(ModelParts parts, PTuningConfig settings, IReadOnlyList<int> tokens, ulong seed)
     {
-        var config = PromptTuning.Describe(parts, Method, settings.VirtualTokens);
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        var config = PromptTuning.Describe(parts, Method, tokens.Count);
         config["encoder_dropout"] = 0.0;
         config["encoder_hidden_size"] = settings.HiddenSize ?? (int)parts.Embeddings[0].Width;
         config["encoder_num_layers"] = 2;
         config["encoder_reparameterization_type"] = settings.Encoder == PromptEncoderKind.Lstm ? "LSTM" : "MLP";
-        return PeftMethods.Start(config, parts, seed);
+        return PeftMethods.Start(config, parts, seed, start: PromptTuning.Rows(parts, tokens).Times(1 / PromptTuning.Scale(parts)));
     }
 
     internal static UpdateDropout? Place(PeftConfig config, AdapterWeights weights, ModelParts parts, List<AdapterPart> pieces)
@@ -37,20 +41,22 @@ public static class PTuning
         var (count, width, hidden) = ((long)config.Size("num_virtual_tokens"), embedding.Width, (long)config.Size("encoder_hidden_size"));
         var encoder = new EncoderWeights(weights, embedding.Weight);
         var table = encoder.Normal("encoder.embedding.weight", count, width);
+        double scale = PromptTuning.Scale(parts);
+        Tensor Prompt(Tensor added) => table.Plus(added).Times(scale);
         if (config.Text("encoder_reparameterization_type") == "LSTM")
         {
             var cells = Enumerable.Range(0, config.Size("encoder_num_layers", 2)).Select(layer => (
                 Forward: LstmCell.Take(encoder, $"l{layer}", layer == 0 ? width : 2 * hidden, hidden),
                 Backward: LstmCell.Take(encoder, $"l{layer}_reverse", layer == 0 ? width : 2 * hidden, hidden))).ToList();
-            var (first, last) = (encoder.Linear("encoder.mlp_head.0", 2 * hidden, 2 * hidden), encoder.Linear("encoder.mlp_head.2", 2 * hidden, width));
+            var (first, last) = (encoder.Linear("encoder.mlp_head.0", 2 * hidden, 2 * hidden), encoder.LinearAtZero("encoder.mlp_head.2", 2 * hidden, width));
             pieces.Add(new EncodedPromptPart(parts, count, encoder.Taken, () =>
-                last.Apply(nn.functional.relu(first.Apply(cells.Aggregate(table, (line, layer) => cat([layer.Forward.Run(line, isReverse: false), layer.Backward.Run(line, isReverse: true)], 1)))))));
+                Prompt(last.Apply(nn.functional.relu(first.Apply(cells.Aggregate(table, (line, layer) => cat([layer.Forward.Run(line, isReverse: false), layer.Backward.Run(line, isReverse: true)], 1))))))));
             return null;
         }
 
-        var layers = new[] { encoder.Linear("encoder.mlp_head.0", width, hidden), encoder.Linear("encoder.mlp_head.2", hidden, hidden), encoder.Linear("encoder.mlp_head.4", hidden, width) };
+        var layers = new[] { encoder.Linear("encoder.mlp_head.0", width, hidden), encoder.Linear("encoder.mlp_head.2", hidden, hidden), encoder.LinearAtZero("encoder.mlp_head.4", hidden, width) };
         pieces.Add(new EncodedPromptPart(parts, count, encoder.Taken, () =>
-            layers[2].Apply(nn.functional.relu(layers[1].Apply(nn.functional.relu(layers[0].Apply(table)))))));
+            Prompt(layers[2].Apply(nn.functional.relu(layers[1].Apply(nn.functional.relu(layers[0].Apply(table))))))));
         return null;
     }
 }
@@ -59,6 +65,8 @@ public static class PTuning
 internal sealed class EncodedPromptPart(ModelParts parts, long count, IReadOnlyList<(string Name, Tensor Tensor)> weights, Func<Tensor> encode) : AdapterPart, IPromptVectors
 {
     public override string Path => "prompt";
+
+    public override bool IsSpared => true;
 
     public override IEnumerable<(string Name, Tensor Tensor)> Weights => weights;
 
@@ -112,6 +120,10 @@ internal sealed class EncoderWeights(AdapterWeights weights, Tensor like)
 
     public EncoderLinear Linear(string name, long inputs, long outputs) =>
         new(Uniform($"{name}.weight", [outputs, inputs], inputs), Uniform($"{name}.bias", [outputs], inputs));
+
+    /// <summary>A layer that adds nothing at the start.</summary>
+    public EncoderLinear LinearAtZero(string name, long inputs, long outputs) =>
+        new(Take($"{name}.weight", [outputs, inputs], _ => zeros([outputs, inputs])), Take($"{name}.bias", [outputs], _ => zeros([outputs])));
 
     private Tensor Take(string name, long[] shape, Func<Generator, Tensor> start)
     {

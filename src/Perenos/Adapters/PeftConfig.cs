@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using Perenos.Layers;
 using Perenos.Runs;
 
@@ -142,24 +141,12 @@ internal sealed class PeftConfig(JsonObject json, string location)
         var patterns = json["layers_pattern"] is JsonValue ? [Text("layers_pattern")!] : Texts("layers_pattern");
         if (patterns.All(pattern => pattern.Length == 0))
             patterns = ["[^.]*"];
-        var match = patterns.Select(pattern => Numbered(path, pattern)).FirstOrDefault(match => match.Success);
+        var match = patterns.Select(pattern => PeftNames.Find(path, $@"\A.*?\.{pattern}\.([0-9]+)\.", pattern)).FirstOrDefault(match => match.Success);
         return match is not null && int.TryParse(match.Groups[^1].Value, out int index) && wanted.Contains(index);
     }
 
     private int Index(JsonNode? node) =>
         node is JsonValue value && value.TryGetValue(out int index) ? index : throw Wrong("layers_to_transform", "a whole number or a list of them");
-
-    private Match Numbered(string path, string pattern)
-    {
-        try
-        {
-            return Regex.Match(path, $@"\A.*?\.{pattern}\.([0-9]+)\.", RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
-        }
-        catch (Exception problem) when (problem is ArgumentException or RegexMatchTimeoutException)
-        {
-            throw Wrong("layers_pattern", $"an expression that can be used: {problem.Message}");
-        }
-    }
 
     private static bool IsOff(JsonNode? node) => node switch
     {

@@ -13,7 +13,9 @@ internal static class PeftNames
     /// <summary>The name of a tensor on disk; <paramref name="path"/> is "" where it belongs to no layer.</summary>
     public static string OnDisk(string path, string leaf) => path.Length == 0 ? leaf : $"{Prefix}{path}.{leaf}";
 
-    private static readonly TimeSpan RegexLimit = TimeSpan.FromSeconds(1);
+    // Of wall time, which a busy machine stretches; a name takes microseconds.
+    private static readonly TimeSpan LinearLimit = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan BacktrackingLimit = TimeSpan.FromMilliseconds(400);
 
     /// <summary>One entry of a list: the whole name, or its end after a dot.</summary>
     public static bool IsOrEndsIn(string path, string entry) => path == entry || path.EndsWith("." + entry, StringComparison.Ordinal);
@@ -46,16 +48,44 @@ internal static class PeftNames
 
     private static string End(string path) => path[(path.LastIndexOf('.') + 1)..];
 
-    private static bool Match(string path, string pattern, string expression)
+    private static bool Match(string path, string pattern, string expression) => Find(path, pattern, expression).Success;
+
+    /// <summary>The first match of a pattern in a name, in time linear in the name wherever the pattern allows it.</summary>
+    /// <param name="path">The name.</param>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="expression">The part of it that a file gave, for messages.</param>
+    /// <exception cref="PerenosException">The expression is malformed or takes too long.</exception>
+    public static Match Find(string path, string pattern, string expression)
     {
+        // Python names groups (?P<name>…).
+        pattern = pattern.Replace("(?P<", "(?<", StringComparison.Ordinal);
         try
         {
-            // Python names groups (?P<name>…).
-            return Regex.IsMatch(path, pattern.Replace("(?P<", "(?<", StringComparison.Ordinal), RegexOptions.CultureInvariant, RegexLimit);
+            return Regex.Match(path, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking, LinearLimit);
+        }
+        catch (NotSupportedException)
+        {
+            // Look-arounds and the like. Twice: the first time compiles the engine, which a busy machine may take long for.
+            return FindBacktracking(path, pattern) ?? FindBacktracking(path, pattern) ?? throw Unusable(expression, "it takes too long");
         }
         catch (Exception problem) when (problem is ArgumentException or RegexMatchTimeoutException)
         {
-            throw new PerenosException($"The regular expression \"{expression}\" for layers cannot be used: {problem.Message}", "Name the layers instead.");
+            throw Unusable(expression, problem.Message);
         }
     }
+
+    private static Match? FindBacktracking(string path, string pattern)
+    {
+        try
+        {
+            return Regex.Match(path, pattern, RegexOptions.CultureInvariant, BacktrackingLimit);
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            return null;
+        }
+    }
+
+    private static PerenosException Unusable(string expression, string why) =>
+        new($"The regular expression \"{expression}\" for layers cannot be used: {why}", "Name the layers instead.");
 }

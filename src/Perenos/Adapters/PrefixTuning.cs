@@ -86,6 +86,8 @@ internal sealed class PrefixPart(
 {
     public override string Path => "prefix";
 
+    public override bool IsSpared => true;
+
     public override IEnumerable<(string Name, Tensor Tensor)> Weights => weights;
 
     public override IEnumerable<(string Name, Tensor Tensor)> Saved

@@ -14,12 +14,15 @@ public static class PromptTuning
     internal const string Method = "PROMPT_TUNING";
 
     /// <summary>A prompt that starts as the embedding of these tokens, attached; as many virtual tokens as there are tokens.</summary>
-    public static Adapter Start(ModelParts parts, IReadOnlyList<int> tokens, ulong seed)
+    public static Adapter Start(ModelParts parts, IReadOnlyList<int> tokens, ulong seed) =>
+        Start(parts, [.. tokens.Select(token => (IReadOnlyList<int>)[token])], seed);
+
+    /// <summary>A prompt whose vectors start as the mean embedding of some tokens each, such as those of a class label; attached.</summary>
+    public static Adapter Start(ModelParts parts, IReadOnlyList<IReadOnlyList<int>> tokens, ulong seed)
     {
-        var table = parts.Embeddings[0].Weight;
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        var rows = table.index_select(0, tensor(tokens.Select(token => (long)token).ToArray(), device: table.device)).to(ScalarType.Float32);
+        var rows = cat([.. tokens.Select(group => Rows(parts, group).mean([0], keepdim: true))], 0);
         var config = Describe(parts, Method, tokens.Count);
         config["prompt_tuning_init"] = "RANDOM";
         config["prompt_tuning_init_text"] = null;
@@ -35,6 +38,21 @@ public static class PromptTuning
     /// <summary>The tokens of a text, repeated or cut to a number.</summary>
     public static IReadOnlyList<int> Fit(IReadOnlyList<int> tokens, int count) =>
         [.. Enumerable.Range(0, count).Select(place => tokens[place % tokens.Count])];
+
+    /// <summary>Rows of the embedding, [tokens, width], float32.</summary>
+    internal static Tensor Rows(ModelParts parts, IReadOnlyList<int> tokens)
+    {
+        var table = parts.Embeddings[0].Weight;
+        return table.index_select(0, tensor(tokens.Select(token => (long)token).ToArray(), device: table.device)).to(ScalarType.Float32);
+    }
+
+    /// <summary>Root mean square of the embedding's entries: the scale on which a prompt moves.</summary>
+    internal static double Scale(ModelParts parts)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        return Math.Sqrt(parts.Embeddings[0].Weight.to(ScalarType.Float32).square().mean().item<float>());
+    }
 
     internal static UpdateDropout? Place(PeftConfig config, AdapterWeights weights, ModelParts parts, List<AdapterPart> pieces)
     {
@@ -80,6 +98,8 @@ internal sealed class PromptPart(ModelParts parts, Tensor vectors) : AdapterPart
     private readonly Tensor _vectors = vectors.DetachFromDisposeScope();
 
     public override string Path => "prompt";
+
+    public override bool IsSpared => true;
 
     public override IEnumerable<(string Name, Tensor Tensor)> Weights => [("prompt_embeddings", _vectors)];
 

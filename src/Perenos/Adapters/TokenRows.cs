@@ -51,11 +51,15 @@ internal static class TokenRows
         }
     }
 
-    /// <summary>The same for a recipe's list of tokens.</summary>
-    public static JsonNode? Describe(ModelParts parts, IReadOnlyList<int> tokens) => tokens.Count == 0 ? null : new JsonObject
+    /// <summary>The same for a recipe's list of tokens: their rows of the embedding, and of a head with a table of its own.</summary>
+    public static JsonNode? Describe(ModelParts parts, IReadOnlyList<int>? tokens)
     {
-        [parts.Embeddings[0].Path[(parts.Embeddings[0].Path.LastIndexOf('.') + 1)..]] = new JsonArray([.. tokens.Select(token => (JsonNode)token)]),
-    };
+        if (tokens is null or [])
+            return null;
+        var head = parts.Projections[^1];
+        IEnumerable<string> tables = head.IsTied ? [parts.Embeddings[0].Path] : [parts.Embeddings[0].Path, head.Path];
+        return new JsonObject(tables.Select(path => KeyValuePair.Create(path[(path.LastIndexOf('.') + 1)..], (JsonNode?)new JsonArray([.. tokens.Select(token => (JsonNode)token)]))));
+    }
 
     private static IEnumerable<string> Places(ModelParts parts) =>
         parts.Embeddings.Select(embedding => embedding.Path).Concat(parts.Projections.Select(projection => projection.Path));
@@ -73,7 +77,7 @@ internal static class TokenRows
         if (projection?.IsTransposed == true)
             throw config.NotImplemented("target_modules");
         if (indices.Count == 0 || indices.Distinct().Count() != indices.Count || indices.Any(index => index < 0 || index >= table.shape[0]))
-            throw new PerenosException($"{config.Location}: the trained tokens of {path} are none, repeated or beyond its {table.shape[0]:N0} rows.", "Name each token once, by its number.");
+            throw new PerenosException($"{config.Location}: the trained tokens of {path} are none, repeated or beyond its {table.shape[0]:N0} rows.", "Name each token once, by its number; a base whose vocabulary was extended has more rows (perenos tokenizer extend).");
         var rows = weights.Take(path, leaf, [indices.Count, table.shape[1]], table, _ => table.index_select(0, tensor(indices.ToArray(), device: table.device)));
         var tied = embedding is not null && ReferenceEquals(embedding, parts.Embeddings[0]) ? parts.Projections.FirstOrDefault(head => head.IsTied) : null;
         string? copy = savesTiedCopy && tied is not null ? PeftNames.OnDisk(tied.Path, leaf) : null;

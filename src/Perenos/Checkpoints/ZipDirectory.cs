@@ -53,7 +53,7 @@ internal sealed class ZipDirectory
         if (at >= LocatorBytes && UInt32(at - LocatorBytes) == LocatorSignature)
         {
             ulong record = UInt64(at - LocatorBytes + 8);
-            if (record > (ulong)(at - LocatorBytes - End64Bytes) || UInt32((long)record) != End64Signature)
+            if (at < LocatorBytes + End64Bytes || record > (ulong)(at - LocatorBytes - End64Bytes) || UInt32((long)record) != End64Signature)
                 throw Malformed("its zip64 record is not where the archive says");
             at = (long)record;
             (count, size, start) = (UInt64(at + 32), UInt64(at + 40), UInt64(at + 48));

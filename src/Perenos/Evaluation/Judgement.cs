@@ -1,13 +1,6 @@
 using System.Text.Json;
-using Perenos.Generation;
-using Perenos.Models;
 using Perenos.Runs;
-using Perenos.Runs.Config;
-using Perenos.Text.Data;
 using Perenos.Text.Metrics;
-using Perenos.Text.Templates;
-using Perenos.Text.Tokenization;
-using Perenos.Training;
 
 namespace Perenos.Evaluation;
 
@@ -21,6 +14,9 @@ public sealed record Judgement
 
     /// <summary>Answers to the test prompts; empty where there is nothing to answer.</summary>
     public IReadOnlyList<string> Answers { get; init; } = [];
+
+    /// <summary>The right answers.</summary>
+    public required IReadOnlyList<string> Expected { get; init; }
 
     /// <summary>Loss of every test record.</summary>
     public IReadOnlyList<RecordLoss> Losses { get; init; } = [];
@@ -44,77 +40,47 @@ public sealed record Judgement
 
     /// <summary>Keeps the judgement for a process that goes on later.</summary>
     public void Write(string path) => AtomicFile.WriteText(path, JsonSerializer.Serialize(this, Json));
-}
 
-/// <summary>The test that every state of a model takes.</summary>
-/// <param name="Records">Test records.</param>
-/// <param name="Renderer">The renderer that training uses.</param>
-/// <param name="Reference">General documents for forgetting.</param>
-/// <param name="Settings">How to generate and resample.</param>
-/// <param name="MaximumLength">Most tokens of an example.</param>
-public sealed record Examination(
-    IReadOnlyList<Record> Records, ExampleRenderer Renderer, IReadOnlyList<string> Reference, EvaluationConfig Settings, int MaximumLength)
-{
-    // Tokens computed at once where nothing is kept for backward.
-    private const int BatchTokens = 4096;
-
-    private readonly Bleu _bleu = new();
-    private readonly ChrF _chrF = new();
-
-    /// <summary>The records that have an answer; none if they are plain text.</summary>
-    public IReadOnlyList<Record> Answered { get; } = [.. Records.Where(record => AnswerOf(record) is not null)];
-
-    /// <summary>The right answers to <see cref="Answered"/>: completions, or last replies.</summary>
-    public IReadOnlyList<string> Answers { get; } = [.. Records.Select(AnswerOf).OfType<string>()];
-
-    private BootstrapOptions Options => new() { Resamples = Settings.Resamples };
-
-    /// <summary>Measures a model as it is.</summary>
-    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
-    public Judgement Take(CausalModel model, Tokenizer tokenizer, int? prefix, Action<string, int, int>? progress = null, CancellationToken cancellation = default)
+    /// <summary>Scores, each with its interval.</summary>
+    /// <param name="resamples">Resamples behind an interval.</param>
+    public IReadOnlyList<Metric> Scores(int resamples)
     {
-        void Tell(string phase, int done, int total)
-        {
-            progress?.Invoke(phase, done, total);
-            cancellation.ThrowIfCancellationRequested();
-        }
+        var options = new BootstrapOptions { Resamples = resamples };
+        return [.. Statistics().Select(entry => Describe(entry.Name, entry.Statistics, Bootstrap.Interval(entry.Statistics, options), entry.Factor))];
+    }
 
-        string[] answers = [];
+    /// <summary>Changes from this state to another, over the very same items, each with the interval of the paired difference.</summary>
+    /// <param name="after">The other state, judged by the same test.</param>
+    /// <param name="resamples">Resamples behind an interval.</param>
+    public IReadOnlyList<Metric> ChangesTo(Judgement after, int resamples)
+    {
+        var options = new BootstrapOptions { Resamples = resamples };
+        return [.. Statistics().Zip(after.Statistics(), (first, second) =>
+            Describe(first.Name, first.Statistics, Bootstrap.Difference(first.Statistics, second.Statistics, options), first.Factor))];
+    }
+
+    /// <summary>Whether both were judged by the same records and texts, token for token: then their items pair.</summary>
+    public bool HasSameTest(Judgement other) =>
+        Expected.SequenceEqual(other.Expected)
+        && Losses.Select(loss => loss.Tokens).SequenceEqual(other.Losses.Select(loss => loss.Tokens))
+        && Reference.Select(document => (document.Tokens, document.Bytes)).SequenceEqual(other.Reference.Select(document => (document.Tokens, document.Bytes)));
+
+    private static Metric Describe(string name, SegmentStatistics statistics, ConfidenceInterval interval, double factor) =>
+        new(name, interval.Value * factor, interval.Lower * factor, interval.Upper * factor, statistics.Signature);
+
+    private IEnumerable<(string Name, SegmentStatistics Statistics, double Factor)> Statistics()
+    {
         if (Answers.Count > 0)
         {
-            var prompts = Answered.Select(record => Fit(Renderer.RenderPrompt(record), model)).ToList();
-            var generator = new TextGenerator(model, Settings.Generation, Renderer.StopIds);
-            answers = [.. generator
-                .Generate(prompts, done => Tell("answering", done, prompts.Count), cancellation)
-                .Select(ids => tokenizer.Decode(ids).Trim())];
+            yield return (Names.Bleu, new Bleu().Measure(Answers, Expected), 1);
+            yield return (Names.ChrF, new ChrF().Measure(Answers, Expected), 1);
+            yield return (Names.ExactMatch, ExactMatch.Measure(Answers, Expected, ExactMatchNormalization.Trimmed), 100);
         }
 
-        int window = (int)Math.Min(MaximumLength, model.MaximumLength);
-        var reference = new RollingLikelihood(model, tokenizer, prefix, window)
-            .Score(Reference, done => Tell("reading general text", done, Reference.Count));
-        return new Judgement { Answers = answers, Losses = Losses(model, Tell), Reference = reference };
-    }
-
-    /// <summary>Scores of a judgement, each with its interval.</summary>
-    public IReadOnlyList<Metric> Scores(Judgement judgement)
-    {
-        var scores = Statistics(judgement).Select(entry =>
-        {
-            var interval = Bootstrap.Interval(entry.Statistics, Options);
-            return new Metric(entry.Name, interval.Value * entry.Factor, interval.Lower * entry.Factor, interval.Upper * entry.Factor, entry.Statistics.Signature);
-        });
-        return [.. scores];
-    }
-
-    /// <summary>Changes from one judgement to another, over the very same items, each with its interval.</summary>
-    public IReadOnlyList<Metric> Changes(Judgement before, Judgement after)
-    {
-        var changes = Statistics(before).Zip(Statistics(after), (first, second) =>
-        {
-            var interval = Bootstrap.Difference(first.Statistics, second.Statistics, Options);
-            return new Metric(first.Name, interval.Value * first.Factor, interval.Lower * first.Factor, interval.Upper * first.Factor, first.Statistics.Signature);
-        });
-        return [.. changes];
+        if (Losses.Count > 0)
+            yield return (Names.TestLoss, SegmentStatistics.Ratio([.. Losses.Select(loss => loss.Nats)], [.. Losses.Select(loss => (double)loss.Tokens)], "nats per learnt token"), 1);
+        if (Reference.Count > 0)
+            yield return (Names.GeneralLoss, SegmentStatistics.Ratio([.. Reference.Select(document => document.Nats)], [.. Reference.Select(document => (double)document.Tokens)], "nats per token"), 1);
     }
 
     /// <summary>Names of metrics, the same in every judgement.</summary>
@@ -135,60 +101,4 @@ public sealed record Examination(
         /// <summary>Nats per token of general text.</summary>
         public const string GeneralLoss = "general text";
     }
-
-    private IEnumerable<(string Name, SegmentStatistics Statistics, double Factor)> Statistics(Judgement judgement)
-    {
-        if (judgement.Answers.Count > 0)
-        {
-            yield return (Names.Bleu, _bleu.Measure(judgement.Answers, Answers), 1);
-            yield return (Names.ChrF, _chrF.Measure(judgement.Answers, Answers), 1);
-            yield return (Names.ExactMatch, ExactMatch.Measure(judgement.Answers, Answers, ExactMatchNormalization.Trimmed), 100);
-        }
-
-        if (judgement.Losses.Count > 0)
-            yield return (Names.TestLoss, SegmentStatistics.Ratio([.. judgement.Losses.Select(loss => loss.Nats)], [.. judgement.Losses.Select(loss => (double)loss.Tokens)], "nats per learnt token"), 1);
-        if (judgement.Reference.Count > 0)
-            yield return (Names.GeneralLoss, SegmentStatistics.Ratio([.. judgement.Reference.Select(document => document.Nats)], [.. judgement.Reference.Select(document => (double)document.Tokens)], "nats per token"), 1);
-    }
-
-    private List<RecordLoss> Losses(CausalModel model, Action<string, int, int> tell)
-    {
-        var limit = new LengthLimit((int)Math.Min(MaximumLength, model.MaximumLength));
-        var examples = Records.SelectMany((record, index) => limit.Apply(Renderer.Render(record)).Select(example => (index, example))).ToList();
-        var nats = new double[Records.Count];
-        var tokens = new long[Records.Count];
-        int done = 0;
-        foreach (var group in examples.OrderBy(entry => entry.example.Ids.Length).Chunk(Math.Max(1, BatchTokens / Math.Max(1, examples.Count == 0 ? 1 : examples.Max(entry => entry.example.Ids.Length)))))
-        {
-            using var losses = BatchLoss.NegativeLogLikelihood(model, Batch.Of([.. group.Select(entry => entry.example)]));
-            using var onProcessor = losses.cpu();
-            var values = onProcessor.data<float>().ToArray();
-            int place = 0;
-            foreach (var (index, example) in group)
-            {
-                for (int count = example.LearntTokens; count > 0; count--)
-                    nats[index] += values[place++];
-                tokens[index] += example.LearntTokens;
-            }
-
-            done += group.Length;
-            tell("reading the test", done, examples.Count);
-        }
-
-        return [.. nats.Zip(tokens, (sum, count) => new RecordLoss(sum, count)).Where(loss => loss.Tokens > 0)];
-    }
-
-    // A prompt too long for the model loses its beginning.
-    private static int[] Fit(int[] prompt, CausalModel model)
-    {
-        long room = model.MaximumLength - 1;
-        return prompt.Length <= room ? prompt : LengthLimit.ShortenPrompt(prompt, (int)room, startId: null);
-    }
-
-    private static string? AnswerOf(Record record) => record switch
-    {
-        PromptRecord pair => pair.Completion.Trim(),
-        ConversationRecord { Messages: [.., { Role: ChatMessage.Assistant } last] } => (last.Content ?? "").Trim(),
-        _ => null,
-    };
 }

@@ -13,7 +13,7 @@ public static class HubLocation
     public static HubName? NameIn(string location, HubKind kind, HubSettings settings)
     {
         ArgumentNullException.ThrowIfNull(location);
-        if (Path.Exists(location) || HubName.TryParse(location, kind) is not { } name)
+        if (IsHere(location) || HubName.TryParse(location, kind) is not { } name)
             return null;
         string owner = name.Repository.Split('/')[0];
         if (!Directory.Exists(owner) || new HubRepository(settings, TimeProvider.System).FindCached(name) is not null)
@@ -24,11 +24,15 @@ public static class HubLocation
             $"{(nearest is null ? "" : $"Did you mean {nearest}? ")}If the hub's is meant: perenos pull {(kind == HubKind.Dataset ? "datasets/" : "")}{location}, then the same again.");
     }
 
+    // A file or folder, or FOLDER:CONFIGURATION of data.
+    private static bool IsHere(string location) =>
+        Path.Exists(location) || location.LastIndexOf(':') is var colon and > 0 && Directory.Exists(location[..colon]);
+
     /// <summary>The path to open: the location itself, or where the cache has it. Never asks the network.</summary>
     /// <exception cref="PerenosException">It is a name of which the cache has not everything.</exception>
     public static string InCache(string location, HubKind kind)
     {
-        if (Path.Exists(location))
+        if (IsHere(location))
             return location;
         var settings = HubSettings.FromEnvironment();
         return NameIn(location, kind, settings) is { } name

@@ -1,4 +1,5 @@
 using Perenos.Runs;
+using Perenos.Text.Data;
 
 namespace Perenos.Hub;
 
@@ -43,7 +44,10 @@ public sealed class HubRepository(HubSettings settings, TimeProvider clock)
         string read = "";
         if (name.Kind == HubKind.Dataset)
         {
-            (read, var needed) = NeededFiles.OfDataset(name, files);
+            bool isFile = name.Path is { } wanted && files.Contains(wanted);
+            if (!isFile && files.Contains(DataCard.FileName))
+                await BringAsync(client, name, commit, [DataCard.FileName], tally, stop).ConfigureAwait(false);
+            (read, var needed) = NeededFiles.OfDataset(name, files, DataCard.Of(_cache.Snapshot(name, commit)));
             await BringAsync(client, name, commit, needed, tally, stop).ConfigureAwait(false);
         }
         else
@@ -72,7 +76,7 @@ public sealed class HubRepository(HubSettings settings, TimeProvider clock)
         try
         {
             if (name.Kind == HubKind.Dataset)
-                return Found(name, commit, NeededFiles.OfDataset(name, files).Read, 0);
+                return Found(name, commit, NeededFiles.OfDataset(name, files, DataCard.Of(_cache.Snapshot(name, commit))).Read, 0);
             var needed = NeededFiles.OfModel(name, files);
             NeededFiles.Shards(name, needed[^1], Path.Combine(_cache.Snapshot(name, commit), needed[^1]), files);
             // Another tool may have loaded weights alone; a model without any of these cannot be opened.
@@ -85,8 +89,13 @@ public sealed class HubRepository(HubSettings settings, TimeProvider clock)
         }
     }
 
-    private HubFetch Found(HubName name, string commit, string read, long loaded) =>
-        new(Path.Combine([_cache.Snapshot(name, commit), .. read.Split('/', StringSplitOptions.RemoveEmptyEntries)]), name with { Revision = commit }, loaded);
+    private HubFetch Found(HubName name, string commit, string read, long loaded)
+    {
+        string snapshot = _cache.Snapshot(name, commit);
+        // A configuration of the card stands behind the folder, as RecordFile takes it.
+        string path = read.StartsWith(':') ? snapshot + read : Path.Combine([snapshot, .. read.Split('/', StringSplitOptions.RemoveEmptyEntries)]);
+        return new HubFetch(path, name with { Revision = commit }, loaded);
+    }
 
     private async Task BringAsync(HubClient client, HubName name, string commit, IReadOnlyList<string> paths, Tally tally, CancellationToken stop)
     {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Perenos.Runs;
+using Perenos.Text.Data;
 
 namespace Perenos.Hub;
 
@@ -71,11 +72,12 @@ internal static partial class NeededFiles
     }
 
     /// <summary>
-    /// The files of a data set and what to read: a file, or the folder that holds train, validation and test. Named by a path: that file or
-    /// folder. Otherwise the only data file, or those of the only folder with a training part (the repository's own, or <c>data</c>, first).
+    /// The files of a data set and what to read: a file, the folder that holds train, validation and test, or a colon and a configuration of
+    /// the card. Named by a path: that file, folder or configuration. Otherwise the configuration that the card means, the only data file, or
+    /// those of the only folder with a training part (the repository's own, or <c>data</c>, first).
     /// </summary>
-    /// <exception cref="PerenosException">Nothing can be read, or more than one folder could be meant.</exception>
-    public static (string Read, IReadOnlyList<string> Files) OfDataset(HubName name, IReadOnlyList<string> files)
+    /// <exception cref="PerenosException">Nothing can be read, or more than one folder or configuration could be meant.</exception>
+    public static (string Read, IReadOnlyList<string> Files) OfDataset(HubName name, IReadOnlyList<string> files, DataCard card)
     {
         string[] data = [.. files.Where(IsData)];
         if (name.Path is { } wanted)
@@ -83,7 +85,16 @@ internal static partial class NeededFiles
             if (files.Contains(wanted))
                 return (wanted, [wanted]);
             string[] inside = [.. data.Where(file => FolderOf(file) == wanted.TrimEnd('/'))];
-            return inside.Length > 0 ? (wanted.TrimEnd('/'), inside) : throw NoSuchFile(name, wanted, data);
+            if (inside.Length > 0)
+                return (wanted.TrimEnd('/'), inside);
+            if (card.Configurations.Count == 0)
+                throw NoSuchFile(name, wanted, data);
+        }
+
+        if (card.Choose(name.Path, name.Repository) is { } configuration)
+        {
+            var splits = configuration.Files(files, name.Repository);
+            return ($":{configuration.Name}", [DataCard.FileName, .. Whole(name, [.. splits.SelectMany(split => split.Files).Distinct()])]);
         }
 
         if (data is [var only])

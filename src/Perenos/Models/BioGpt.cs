@@ -73,33 +73,6 @@ internal sealed class BioGptAttention
     }
 }
 
-/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x).</summary>
-internal sealed class BioGptLayer : IDecoderLayer
-{
-    private readonly BioGptAttention _attention;
-    private readonly LayerNormalization _attentionNorm;
-    private readonly PlainFeedForward _feedForward;
-    private readonly LayerNormalization _feedForwardNorm;
-
-    public BioGptLayer(BioGptConfig config, WeightScope weights, int index)
-    {
-        _attention = new BioGptAttention(config, weights["self_attn"], index);
-        _attentionNorm = new LayerNormalization(weights["self_attn_layer_norm"], config.Width, BioGpt.NormEpsilon);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["fc1"], config.Width, config.InnerWidth, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["fc2"], config.InnerWidth, config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            config.ActivationName);
-        _feedForwardNorm = new LayerNormalization(weights["final_layer_norm"], config.Width, BioGpt.NormEpsilon);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-        return hidden.Plus(_feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>BioGPT (Luo et al. 2022, https://arxiv.org/abs/2210.10341).</summary>
 internal sealed class BioGpt : CausalModel
 {
@@ -107,10 +80,10 @@ internal sealed class BioGpt : CausalModel
     private const int FirstPosition = 2;
 
     // The reference's norms leave the configuration's layer_norm_eps unread.
-    internal const double NormEpsilon = 1e-5;
+    private const double NormEpsilon = 1e-5;
 
     private readonly Tensor _positions;
-    private readonly BioGptLayer[] _layers;
+    private readonly PreNormLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal BioGpt(BioGptConfig config, WeightSource source)
@@ -122,8 +95,8 @@ internal sealed class BioGpt : CausalModel
             scale: config.ScalesEmbedding ? Math.Sqrt(config.Width) : 1);
         _positions = weights["embed_positions"].Take(
             "weight", [config.MaximumLength + FirstPosition, config.Width], new Initialization.Normal(config.InitialSpread));
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new BioGptLayer(config, weights["layers"][$"{index}"], index))];
-        _norm = new LayerNormalization(weights["layer_norm"], config.Width, BioGpt.NormEpsilon);
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["layers"][$"{index}"], index))];
+        _norm = new LayerNormalization(weights["layer_norm"], config.Width, NormEpsilon);
         Head = Projection.Head(root["output_projection"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
 
@@ -147,4 +120,10 @@ internal sealed class BioGpt : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static PreNormLayer Layer(BioGptConfig config, WeightScope weights, int index) => new(
+        attention: new BioGptAttention(config, weights["self_attn"], index).Forward,
+        attentionNorm: new LayerNormalization(weights["self_attn_layer_norm"], config.Width, NormEpsilon).Forward,
+        feedForward: new PlainFeedForward(weights["fc1"], weights["fc2"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread).Forward,
+        feedForwardNorm: new LayerNormalization(weights["final_layer_norm"], config.Width, NormEpsilon).Forward);
 }

@@ -83,9 +83,7 @@ internal sealed class BloomLayer : IDecoderLayer
         _attention = new BloomAttention(config, weights["self_attention"], index);
         _feedForwardNorm = new LayerNormalization(weights["post_attention_layernorm"], config.Width, config.NormEpsilon);
         _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["dense_h_to_4h"], config.Width, 4 * config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["dense_4h_to_h"], 4 * config.Width, config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            activation: "gelu_new");
+            weights["mlp"]["dense_h_to_4h"], weights["mlp"]["dense_4h_to_h"], config.Width, 4 * config.Width, activation: "gelu_new", config.InitialSpread);
     }
 
     public Tensor Forward(Tensor hidden, ForwardContext context)

@@ -56,36 +56,6 @@ internal sealed class CohereHeadNorm
     }
 }
 
-/// <summary>A parallel block: x + attention(norm x) + feed-forward(norm x), with one norm.</summary>
-internal sealed class CohereLayer : IDecoderLayer
-{
-    private readonly GroupedQueryAttention _attention;
-    private readonly Func<Tensor, Tensor> _feedForward;
-    private readonly Func<Tensor, Tensor> _norm;
-
-    public CohereLayer(CohereConfig config, WeightScope weights, int index)
-    {
-        var sizes = config.Sizes;
-        var attention = sizes.Attention with
-        {
-            HasInputBias = config.HasAttentionBias,
-            HasOutputBias = config.HasAttentionBias,
-            HeadNorm = config.HasHeadNorms ? (norm, heads) => new CohereHeadNorm(norm, heads, sizes.Heads.Size, sizes.NormEpsilon).Forward : null,
-            Rotate = (context, heads) => context.Rotary!.RotateNeighbours(heads),
-        };
-        _attention = new GroupedQueryAttention(attention, weights["self_attn"], config.Width, index);
-        _feedForward = sizes.FeedForward(weights["mlp"]);
-        _norm = sizes.Norm(weights["input_layernorm"]);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        var normed = _norm(hidden);
-        return hidden.Plus(_attention.Forward(normed, context)).Plus(_feedForward(normed)).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>Command R (Cohere 2024): parallel blocks, layer norms without bias, rotation of neighbouring channels, scaled logits.</summary>
 internal static class Cohere
 {
@@ -96,7 +66,23 @@ internal static class Cohere
     {
         Sizes = config.Sizes,
         Rotary = config.Rotary,
-        Layer = (weights, index) => new CohereLayer(config, weights, index),
+        Layer = (weights, index) => Layer(config, weights, index),
         LogitMultiplier = config.LogitMultiplier,
     });
+
+    private static ParallelLayer Layer(CohereConfig config, WeightScope weights, int index)
+    {
+        var sizes = config.Sizes;
+        var attention = sizes.Attention with
+        {
+            HasInputBias = config.HasAttentionBias,
+            HasOutputBias = config.HasAttentionBias,
+            HeadNorm = config.HasHeadNorms ? (norm, heads) => new CohereHeadNorm(norm, heads, sizes.Heads.Size, sizes.NormEpsilon).Forward : null,
+            Rotate = (context, heads) => context.Rotary!.RotateNeighbours(heads),
+        };
+        return new ParallelLayer(
+            attention: new GroupedQueryAttention(attention, weights["self_attn"], config.Width, index).Forward,
+            feedForward: sizes.FeedForward(weights["mlp"]),
+            norm: sizes.Norm(weights["input_layernorm"]));
+    }
 }

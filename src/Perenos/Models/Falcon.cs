@@ -125,53 +125,12 @@ internal sealed class FalconAttention
     }
 }
 
-/// <summary>A block in one of three forms.</summary>
-internal sealed class FalconLayer : IDecoderLayer
-{
-    private readonly FalconBlock _block;
-    private readonly FalconAttention _attention;
-    private readonly PlainFeedForward _feedForward;
-    private readonly LayerNormalization _attentionNorm;
-    private readonly LayerNormalization? _feedForwardNorm;
-
-    public FalconLayer(FalconConfig config, WeightScope weights, int index)
-    {
-        _block = config.Block;
-        _attention = new FalconAttention(config, weights["self_attention"], index);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["dense_h_to_4h"], config.Width, config.InnerWidth, config.HasBias, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["dense_4h_to_h"], config.InnerWidth, config.Width, config.HasBias, initialSpread: config.InitialSpread),
-            config.ActivationName);
-        LayerNormalization Norm(string name) => new(weights[name], config.Width, config.NormEpsilon);
-        (_attentionNorm, _feedForwardNorm) = config.Block switch
-        {
-            FalconBlock.Sequential => (Norm("input_layernorm"), Norm("post_attention_layernorm")),
-            FalconBlock.ParallelTwoNorms => (Norm("ln_attn"), Norm("ln_mlp")),
-            _ => (Norm("input_layernorm"), null),
-        };
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        var normed = _attentionNorm.Forward(hidden);
-        var attended = hidden.Plus(_attention.Forward(normed, context));
-        var innerInput = _block switch
-        {
-            FalconBlock.Sequential => _feedForwardNorm!.Forward(attended),
-            FalconBlock.ParallelTwoNorms => _feedForwardNorm!.Forward(hidden),
-            _ => normed,
-        };
-        return attended.Plus(_feedForward.Forward(innerInput)).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>Falcon (Almazrouei et al. 2023, https://arxiv.org/abs/2311.16867).</summary>
 internal sealed class Falcon : CausalModel
 {
     private readonly FalconConfig _config;
     private readonly float[] _slopes;
-    private readonly FalconLayer[] _layers;
+    private readonly IDecoderLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal Falcon(FalconConfig config, WeightSource source)
@@ -183,7 +142,7 @@ internal sealed class Falcon : CausalModel
         var root = new WeightScope(source, Parts);
         var weights = root["transformer"];
         Embedding = new TokenEmbedding(weights["word_embeddings"], config.VocabularySize, config.Width, config.InitialSpread);
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new FalconLayer(config, weights["h"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["h"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
@@ -217,4 +176,18 @@ internal sealed class Falcon : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static IDecoderLayer Layer(FalconConfig config, WeightScope weights, int index)
+    {
+        Func<Tensor, Tensor> Norm(string name) => new LayerNormalization(weights[name], config.Width, config.NormEpsilon).Forward;
+        var attention = new FalconAttention(config, weights["self_attention"], index);
+        var feedForward = new PlainFeedForward(
+            weights["mlp"]["dense_h_to_4h"], weights["mlp"]["dense_4h_to_h"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread, config.HasBias);
+        return config.Block switch
+        {
+            FalconBlock.Sequential => new PreNormLayer(Norm("input_layernorm"), attention.Forward, Norm("post_attention_layernorm"), feedForward.Forward),
+            FalconBlock.ParallelTwoNorms => new ParallelLayer(Norm("ln_attn"), attention.Forward, feedForward.Forward, Norm("ln_mlp")),
+            _ => new ParallelLayer(Norm("input_layernorm"), attention.Forward, feedForward.Forward),
+        };
+    }
 }

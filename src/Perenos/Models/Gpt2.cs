@@ -86,40 +86,11 @@ internal sealed class Gpt2Attention
     }
 }
 
-/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x).</summary>
-internal sealed class Gpt2Layer : IDecoderLayer
-{
-    private readonly LayerNormalization _attentionNorm;
-    private readonly Gpt2Attention _attention;
-    private readonly LayerNormalization _feedForwardNorm;
-    private readonly Projection _up;
-    private readonly Projection _down;
-    private readonly Func<Tensor, Tensor> _activation;
-
-    public Gpt2Layer(Gpt2Config config, WeightScope weights, int index)
-    {
-        _attentionNorm = new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon);
-        _attention = new Gpt2Attention(config, weights["attn"], index);
-        _feedForwardNorm = new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon);
-        _up = new Projection(weights["mlp"]["c_fc"], config.Width, config.InnerWidth, hasBias: true, isTransposed: true, config.InitialSpread);
-        _down = new Projection(weights["mlp"]["c_proj"], config.InnerWidth, config.Width, hasBias: true, isTransposed: true,
-            Gpt2.ResidualSpread(config));
-        _activation = Activation.Named(config.ActivationName, "config.json");
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-        return hidden.Plus(_down.Forward(_activation(_up.Forward(_feedForwardNorm.Forward(hidden))))).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").</summary>
 public sealed class Gpt2 : CausalModel
 {
     private readonly Tensor _positions;
-    private readonly Gpt2Layer[] _layers;
+    private readonly PreNormLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal Gpt2(Gpt2Config config, WeightSource source)
@@ -129,7 +100,7 @@ public sealed class Gpt2 : CausalModel
         var weights = root["transformer"];
         Embedding = new TokenEmbedding(weights["wte"], config.VocabularySize, config.Width, config.InitialSpread);
         _positions = weights["wpe"].Take("weight", [config.MaximumLength, config.Width], new Initialization.Normal(config.InitialSpread));
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new Gpt2Layer(config, weights["h"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["h"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
@@ -154,6 +125,13 @@ public sealed class Gpt2 : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static PreNormLayer Layer(Gpt2Config config, WeightScope weights, int index) => new(
+        new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon).Forward,
+        new Gpt2Attention(config, weights["attn"], index).Forward,
+        new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon).Forward,
+        new PlainFeedForward(weights["mlp"]["c_fc"], weights["mlp"]["c_proj"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread,
+            isTransposed: true, downSpread: ResidualSpread(config)).Forward);
 
     // Projections into the residual stream start smaller: https://github.com/openai/gpt-2, and section 2.3 of the paper.
     internal static double ResidualSpread(Gpt2Config config) => config.InitialSpread / Math.Sqrt(2.0 * config.LayerCount);

@@ -83,38 +83,11 @@ internal sealed class GptBigCodeAttention
     }
 }
 
-/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x).</summary>
-internal sealed class GptBigCodeLayer : IDecoderLayer
-{
-    private readonly LayerNormalization _attentionNorm;
-    private readonly GptBigCodeAttention _attention;
-    private readonly LayerNormalization _feedForwardNorm;
-    private readonly PlainFeedForward _feedForward;
-
-    public GptBigCodeLayer(GptBigCodeConfig config, WeightScope weights, int index)
-    {
-        _attentionNorm = new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon);
-        _attention = new GptBigCodeAttention(config, weights["attn"], index);
-        _feedForwardNorm = new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["c_fc"], config.Width, config.InnerWidth, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["c_proj"], config.InnerWidth, config.Width, hasBias: true, initialSpread: config.InitialSpread / Math.Sqrt(2.0 * config.LayerCount)),
-            config.ActivationName);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-        return hidden.Plus(_feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>GPTBigCode, the family of SantaCoder (Ben Allal et al. 2023, https://arxiv.org/abs/2301.03988) and StarCoder (Li et al. 2023, https://arxiv.org/abs/2305.06161).</summary>
 internal sealed class GptBigCode : CausalModel
 {
     private readonly Tensor _positions;
-    private readonly GptBigCodeLayer[] _layers;
+    private readonly PreNormLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal GptBigCode(GptBigCodeConfig config, WeightSource source)
@@ -124,7 +97,7 @@ internal sealed class GptBigCode : CausalModel
         var weights = root["transformer"];
         Embedding = new TokenEmbedding(weights["wte"], config.VocabularySize, config.Width, config.InitialSpread);
         _positions = weights["wpe"].Take("weight", [config.MaximumLength, config.Width], new Initialization.Normal(config.InitialSpread));
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new GptBigCodeLayer(config, weights["h"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["h"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
@@ -149,4 +122,11 @@ internal sealed class GptBigCode : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static PreNormLayer Layer(GptBigCodeConfig config, WeightScope weights, int index) => new(
+        new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon).Forward,
+        new GptBigCodeAttention(config, weights["attn"], index).Forward,
+        new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon).Forward,
+        new PlainFeedForward(weights["mlp"]["c_fc"], weights["mlp"]["c_proj"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread,
+            downSpread: config.InitialSpread / Math.Sqrt(2.0 * config.LayerCount)).Forward);
 }

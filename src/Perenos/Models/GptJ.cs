@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Perenos.Models;
 
-/// <summary>Sizes and kinds of a GPT-J.</summary>
+/// <summary>Sizes and kinds of a GPT-J, and of a CodeGen.</summary>
 internal sealed record GptJConfig : ModelConfig
 {
     /// <summary>Attention heads, H.</summary>
@@ -24,7 +24,7 @@ internal sealed record GptJConfig : ModelConfig
     /// <summary>Spread of random weights.</summary>
     public required double InitialSpread { get; init; }
 
-    internal static GptJConfig Read(ConfigReader reader)
+    internal static GptJConfig Read(ConfigReader reader, string modelType)
     {
         long width = reader.Size("n_embd");
         int heads = reader.Heads("n_head", width);
@@ -33,7 +33,7 @@ internal sealed record GptJConfig : ModelConfig
             throw reader.Wrong("rotary_dim", $"an even number up to the {width / heads} channels of a head");
         return new GptJConfig
         {
-            ModelType = "gptj",
+            ModelType = modelType,
             VocabularySize = reader.Size("vocab_size"),
             Width = width,
             LayerCount = (int)reader.Size("n_layer"),
@@ -83,51 +83,31 @@ internal sealed class GptJAttention
     }
 }
 
-/// <summary>A block: x + attention(norm x) + feed-forward(norm x), one norm for both.</summary>
-internal sealed class GptJLayer : IDecoderLayer
-{
-    private readonly LayerNormalization _norm;
-    private readonly GptJAttention _attention;
-    private readonly PlainFeedForward _feedForward;
-
-    public GptJLayer(GptJConfig config, WeightScope weights, int index)
-    {
-        _norm = new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon);
-        _attention = new GptJAttention(config, weights["attn"], index);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["fc_in"], config.Width, config.InnerWidth, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["fc_out"], config.InnerWidth, config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            config.ActivationName);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        var normed = _norm.Forward(hidden);
-        return _attention.Forward(normed, context).Plus(_feedForward.Forward(normed)).Plus(hidden).MoveToOuterDisposeScope();
-    }
-}
-
-/// <summary>GPT-J (Wang and Komatsuzaki 2021, https://github.com/kingoflolz/mesh-transformer-jax).</summary>
+/// <summary>GPT-J (Wang and Komatsuzaki 2021, https://github.com/kingoflolz/mesh-transformer-jax), and what differs from it in attention only.</summary>
 internal sealed class GptJ : CausalModel
 {
     private readonly GptJConfig _config;
-    private readonly GptJLayer[] _layers;
+    private readonly ParallelLayer[] _layers;
     private readonly LayerNormalization _norm;
 
-    internal GptJ(GptJConfig config, WeightSource source)
+    /// <param name="config">Sizes and kinds.</param>
+    /// <param name="source">Where the weights come from.</param>
+    /// <param name="attention">Builds the attention of a block from its place and index.</param>
+    internal GptJ(GptJConfig config, WeightSource source, Func<WeightScope, int, Func<Tensor, ForwardContext, Tensor>> attention)
         : base(config, new ModelParts())
     {
         _config = config;
         var root = new WeightScope(source, Parts);
         var weights = root["transformer"];
         Embedding = new TokenEmbedding(weights["wte"], config.VocabularySize, config.Width, config.InitialSpread);
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new GptJLayer(config, weights["h"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["h"][$"{index}"], block => attention(block, index)))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, hasBias: true, config.InitialSpread);
     }
 
-    internal static ModelFamily Family { get; } = ModelFamily.Of("gptj", "GPTJForCausalLM", "transformer.wte.weight", GptJConfig.Read, (config, weights) => new GptJ(config, weights)) with
+    internal static ModelFamily Family { get; } = ModelFamily.Of("gptj", "GPTJForCausalLM", "transformer.wte.weight",
+        reader => GptJConfig.Read(reader, "gptj"),
+        (config, weights) => new GptJ(config, weights, (block, index) => new GptJAttention(config, block, index).Forward)) with
     {
         OldBuffers = [".attn.bias", ".attn.masked_bias"],
     };
@@ -150,4 +130,9 @@ internal sealed class GptJ : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static ParallelLayer Layer(GptJConfig config, WeightScope weights, Func<WeightScope, Func<Tensor, ForwardContext, Tensor>> attention) => new(
+        new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon).Forward,
+        attention(weights["attn"]),
+        new PlainFeedForward(weights["mlp"]["fc_in"], weights["mlp"]["fc_out"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread).Forward);
 }

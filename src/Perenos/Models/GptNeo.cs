@@ -106,38 +106,11 @@ internal sealed class GptNeoAttention
     }
 }
 
-/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x).</summary>
-internal sealed class GptNeoLayer : IDecoderLayer
-{
-    private readonly LayerNormalization _attentionNorm;
-    private readonly GptNeoAttention _attention;
-    private readonly LayerNormalization _feedForwardNorm;
-    private readonly PlainFeedForward _feedForward;
-
-    public GptNeoLayer(GptNeoConfig config, WeightScope weights, int index)
-    {
-        _attentionNorm = new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon);
-        _attention = new GptNeoAttention(config, weights["attn"]["attention"], index);
-        _feedForwardNorm = new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["c_fc"], config.Width, config.InnerWidth, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["c_proj"], config.InnerWidth, config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            config.ActivationName);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-        return hidden.Plus(_feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>GPT-Neo (Black et al. 2021, https://doi.org/10.5281/zenodo.5297715).</summary>
 internal sealed class GptNeo : CausalModel
 {
     private readonly Tensor _positions;
-    private readonly GptNeoLayer[] _layers;
+    private readonly PreNormLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal GptNeo(GptNeoConfig config, WeightSource source)
@@ -147,7 +120,7 @@ internal sealed class GptNeo : CausalModel
         var weights = root["transformer"];
         Embedding = new TokenEmbedding(weights["wte"], config.VocabularySize, config.Width, config.InitialSpread);
         _positions = weights["wpe"].Take("weight", [config.MaximumLength, config.Width], new Initialization.Normal(config.InitialSpread));
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new GptNeoLayer(config, weights["h"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["h"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["ln_f"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
@@ -172,4 +145,10 @@ internal sealed class GptNeo : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static PreNormLayer Layer(GptNeoConfig config, WeightScope weights, int index) => new(
+        new LayerNormalization(weights["ln_1"], config.Width, config.NormEpsilon).Forward,
+        new GptNeoAttention(config, weights["attn"]["attention"], index).Forward,
+        new LayerNormalization(weights["ln_2"], config.Width, config.NormEpsilon).Forward,
+        new PlainFeedForward(weights["mlp"]["c_fc"], weights["mlp"]["c_proj"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread).Forward);
 }

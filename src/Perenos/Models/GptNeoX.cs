@@ -83,41 +83,11 @@ internal sealed class GptNeoXAttention
     }
 }
 
-/// <summary>A block: x + attention(norm₁ x) + feed-forward(norm₂ x), or one after the other.</summary>
-internal sealed class GptNeoXLayer : IDecoderLayer
-{
-    private readonly bool _isParallel;
-    private readonly LayerNormalization _attentionNorm;
-    private readonly LayerNormalization _feedForwardNorm;
-    private readonly GptNeoXAttention _attention;
-    private readonly PlainFeedForward _feedForward;
-
-    public GptNeoXLayer(GptNeoXConfig config, WeightScope weights, int index)
-    {
-        _isParallel = config.IsParallel;
-        _attentionNorm = new LayerNormalization(weights["input_layernorm"], config.Width, config.NormEpsilon);
-        _feedForwardNorm = new LayerNormalization(weights["post_attention_layernorm"], config.Width, config.NormEpsilon);
-        _attention = new GptNeoXAttention(config, weights["attention"], index);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["mlp"]["dense_h_to_4h"], config.Width, config.InnerWidth, hasBias: true, initialSpread: config.InitialSpread),
-            new Projection(weights["mlp"]["dense_4h_to_h"], config.InnerWidth, config.Width, hasBias: true, initialSpread: config.InitialSpread),
-            config.ActivationName);
-    }
-
-    public Tensor Forward(Tensor hidden, ForwardContext context)
-    {
-        using var scope = NewDisposeScope();
-        var attended = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-        var inner = _feedForward.Forward(_feedForwardNorm.Forward(_isParallel ? hidden : attended));
-        return attended.Plus(inner).MoveToOuterDisposeScope();
-    }
-}
-
 /// <summary>GPT-NeoX (Black et al. 2022, https://arxiv.org/abs/2204.06745), and Pythia.</summary>
 internal sealed class GptNeoX : CausalModel
 {
     private readonly GptNeoXConfig _config;
-    private readonly GptNeoXLayer[] _layers;
+    private readonly IDecoderLayer[] _layers;
     private readonly LayerNormalization _norm;
 
     internal GptNeoX(GptNeoXConfig config, WeightSource source)
@@ -127,7 +97,7 @@ internal sealed class GptNeoX : CausalModel
         var root = new WeightScope(source, Parts);
         var weights = root["gpt_neox"];
         Embedding = new TokenEmbedding(weights["embed_in"], config.VocabularySize, config.Width, config.InitialSpread);
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new GptNeoXLayer(config, weights["layers"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["layers"][$"{index}"], index))];
         _norm = new LayerNormalization(weights["final_layer_norm"], config.Width, config.NormEpsilon);
         Head = Projection.Head(root["embed_out"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
@@ -156,4 +126,16 @@ internal sealed class GptNeoX : CausalModel
 
     /// <inheritdoc/>
     public override Tensor FinalNorm(Tensor hidden) => _norm.Forward(hidden);
+
+    private static IDecoderLayer Layer(GptNeoXConfig config, WeightScope weights, int index)
+    {
+        Func<Tensor, Tensor> Norm(string name) => new LayerNormalization(weights[name], config.Width, config.NormEpsilon).Forward;
+        var (attentionNorm, feedForwardNorm) = (Norm("input_layernorm"), Norm("post_attention_layernorm"));
+        var attention = new GptNeoXAttention(config, weights["attention"], index);
+        var feedForward = new PlainFeedForward(
+            weights["mlp"]["dense_h_to_4h"], weights["mlp"]["dense_4h_to_h"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread);
+        return config.IsParallel
+            ? new ParallelLayer(attentionNorm, attention.Forward, feedForward.Forward, feedForwardNorm)
+            : new PreNormLayer(attentionNorm, attention.Forward, feedForwardNorm, feedForward.Forward);
+    }
 }

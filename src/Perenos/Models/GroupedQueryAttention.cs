@@ -36,6 +36,12 @@ internal sealed record AttentionSettings
     /// <summary>Norm of each head of queries and keys (B, T, N, D), made from the place of its weights and the number of heads N.</summary>
     public Func<WeightScope, long, Func<Tensor, Tensor>>? HeadNorm { get; init; }
 
+    /// <summary>Names of the norms of queries and keys.</summary>
+    public (string Query, string Key) NormNames { get; init; } = ("q_norm", "k_norm");
+
+    /// <summary>Name of the projection that leads out.</summary>
+    public string OutputName { get; init; } = "o_proj";
+
     /// <summary>Rotates (B, T, N, D) by the call's positions.</summary>
     public Func<ForwardContext, Tensor, Tensor> Rotate { get; init; } = (context, heads) => context.Rotary!.Rotate(heads);
 }
@@ -60,11 +66,12 @@ internal sealed class GroupedQueryAttention
         _query = Project("q_proj", width, heads.QueryWidth, settings.HasInputBias);
         _key = Project("k_proj", width, heads.KeyWidth, settings.HasInputBias);
         _value = Project("v_proj", width, heads.KeyWidth, settings.HasInputBias);
-        _output = Project("o_proj", heads.QueryWidth, width, settings.HasOutputBias);
+        _output = Project(settings.OutputName, heads.QueryWidth, width, settings.HasOutputBias);
+        var (queryNorm, keyNorm) = (weights[settings.NormNames.Query], weights[settings.NormNames.Key]);
         if (settings.ProjectionNorm is { } whole)
-            (_queryNorm, _keyNorm) = (whole(weights["q_norm"], heads.QueryWidth), whole(weights["k_norm"], heads.KeyWidth));
+            (_queryNorm, _keyNorm) = (whole(queryNorm, heads.QueryWidth), whole(keyNorm, heads.KeyWidth));
         if (settings.HeadNorm is { } each)
-            (_queryNorm, _keyNorm) = (each(weights["q_norm"], heads.Queries), each(weights["k_norm"], heads.Keys));
+            (_queryNorm, _keyNorm) = (each(queryNorm, heads.Queries), each(keyNorm, heads.Keys));
     }
 
     public Tensor Forward(Tensor input, ForwardContext context)

@@ -26,7 +26,7 @@ public sealed class ModelSource : IDisposable
     public required JsonObject Config { get; init; }
 
     /// <summary>Where the configuration stands, for messages.</summary>
-    public string ConfigLocation => Path.Combine(Folder, "config.json");
+    public string ConfigLocation => ConfigLocationIn(Folder);
 
     /// <summary>What <c>tokenizer_config.json</c> says; empty where there is none.</summary>
     public required JsonObject TokenizerConfig { get; init; }
@@ -42,7 +42,11 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>Opens a folder in Hugging Face's layout, or a GGUF file (alone or with such files beside it).</summary>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
-    public static ModelSource Open(string location)
+    public static ModelSource Open(string location) => Open(location, (_, _, _) => { });
+
+    /// <param name="location">The folder or the file.</param>
+    /// <param name="meanwhile">Is given configuration, its place and weights while the tokenizer is read, which takes longer than the weights of a small model.</param>
+    internal static ModelSource Open(string location, Action<JsonObject, string, ITensorSource> meanwhile)
     {
         var tensors = CheckpointFolder.OpenWeights(location);
         try
@@ -52,7 +56,9 @@ public sealed class ModelSource : IDisposable
             var parts = gguf is null ? null : GgufTokenizerParts.From(gguf);
             var config = ReadConfig(folder, gguf)
                 ?? throw new PerenosException($"{folder} holds no config.json.", "Give a model's folder as downloaded, or a .gguf file.");
-            var tokenizer = OpenTokenizer(folder, parts);
+            var reading = Task.Run(() => OpenTokenizer(folder, parts));
+            meanwhile(config, ConfigLocationIn(folder), tensors);
+            var tokenizer = reading.GetAwaiter().GetResult();
             var tokenizerConfig = ReadJson(folder, "tokenizer_config.json") ?? FromGguf(parts);
             return new ModelSource(location, folder, tensors)
             {
@@ -72,6 +78,8 @@ public sealed class ModelSource : IDisposable
 
     /// <summary>Closes the files.</summary>
     public void Dispose() => Tensors.Dispose();
+
+    private static string ConfigLocationIn(string folder) => Path.Combine(folder, "config.json");
 
     internal static string FolderOf(string location) =>
         File.Exists(location) ? Path.GetDirectoryName(Path.GetFullPath(location))! : location;

@@ -92,38 +92,15 @@ internal sealed class OptAttention
     }
 }
 
-/// <summary>A block: x + attention(norm x), then x + feed-forward(norm x); or with the norms around the sums.</summary>
-internal sealed class OptLayer : IDecoderLayer
+/// <summary>The block of OPT-350M: norms around the sums.</summary>
+internal sealed class OptPostNormLayer(
+    Func<Tensor, ForwardContext, Tensor> attention, Func<Tensor, Tensor> attentionNorm, Func<Tensor, Tensor> feedForward, Func<Tensor, Tensor> feedForwardNorm) : IDecoderLayer
 {
-    private readonly bool _isNormFirst;
-    private readonly OptAttention _attention;
-    private readonly LayerNormalization _attentionNorm;
-    private readonly PlainFeedForward _feedForward;
-    private readonly LayerNormalization _feedForwardNorm;
-
-    public OptLayer(OptConfig config, WeightScope weights, int index)
-    {
-        _isNormFirst = config.IsNormFirst;
-        _attention = new OptAttention(config, weights["self_attn"], index);
-        _attentionNorm = config.Norm(weights["self_attn_layer_norm"]);
-        _feedForward = new PlainFeedForward(
-            new Projection(weights["fc1"], config.Width, config.InnerWidth, config.HasBias, initialSpread: config.InitialSpread),
-            new Projection(weights["fc2"], config.InnerWidth, config.Width, config.HasBias, initialSpread: config.InitialSpread),
-            config.ActivationName);
-        _feedForwardNorm = config.Norm(weights["final_layer_norm"]);
-    }
-
     public Tensor Forward(Tensor hidden, ForwardContext context)
     {
         using var scope = NewDisposeScope();
-        if (_isNormFirst)
-        {
-            hidden = hidden.Plus(_attention.Forward(_attentionNorm.Forward(hidden), context));
-            return hidden.Plus(_feedForward.Forward(_feedForwardNorm.Forward(hidden))).MoveToOuterDisposeScope();
-        }
-
-        hidden = _attentionNorm.Forward(hidden.Plus(_attention.Forward(hidden, context)));
-        return _feedForwardNorm.Forward(hidden.Plus(_feedForward.Forward(hidden))).MoveToOuterDisposeScope();
+        hidden = attentionNorm(hidden.Plus(attention(hidden, context)));
+        return feedForwardNorm(hidden.Plus(feedForward(hidden))).MoveToOuterDisposeScope();
     }
 }
 
@@ -135,7 +112,7 @@ internal sealed class Opt : CausalModel
 
     private readonly Tensor _positions;
     private readonly Projection? _widen;
-    private readonly OptLayer[] _layers;
+    private readonly IDecoderLayer[] _layers;
     private readonly LayerNormalization? _norm;
     private readonly Projection? _narrow;
 
@@ -154,7 +131,7 @@ internal sealed class Opt : CausalModel
         }
 
         _norm = config.HasFinalNorm ? config.Norm(weights["final_layer_norm"]) : null;
-        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => new OptLayer(config, weights["layers"][$"{index}"], index))];
+        _layers = [.. Enumerable.Range(0, config.LayerCount).Select(index => Layer(config, weights["layers"][$"{index}"], index))];
         Head = Projection.Head(root["lm_head"], Embedding, config.IsTied, initialSpread: config.InitialSpread);
     }
 
@@ -188,5 +165,17 @@ internal sealed class Opt : CausalModel
         using var scope = NewDisposeScope();
         var normed = _norm is null ? hidden.alias() : _norm.Forward(hidden);
         return (_narrow is null ? normed : _narrow.Forward(normed)).MoveToOuterDisposeScope();
+    }
+
+    private static IDecoderLayer Layer(OptConfig config, WeightScope weights, int index)
+    {
+        var attention = new OptAttention(config, weights["self_attn"], index);
+        var attentionNorm = config.Norm(weights["self_attn_layer_norm"]);
+        var feedForward = new PlainFeedForward(
+            weights["fc1"], weights["fc2"], config.Width, config.InnerWidth, config.ActivationName, config.InitialSpread, config.HasBias);
+        var feedForwardNorm = config.Norm(weights["final_layer_norm"]);
+        return config.IsNormFirst
+            ? new PreNormLayer(attentionNorm.Forward, attention.Forward, feedForwardNorm.Forward, feedForward.Forward)
+            : new OptPostNormLayer(attention.Forward, attentionNorm.Forward, feedForward.Forward, feedForwardNorm.Forward);
     }
 }

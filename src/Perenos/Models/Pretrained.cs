@@ -33,6 +33,9 @@ public sealed class Pretrained : IDisposable
     /// <summary>What <c>tokenizer_config.json</c> says; empty where there is none.</summary>
     public JsonObject TokenizerConfig { get; }
 
+    /// <summary>What the vocabulary was extended by; none where it is the model's own.</summary>
+    public AddedVocabulary? AddedVocabulary { get; private init; }
+
     /// <summary>Token before the first of a text where one is named: what likelihood of a first token is conditioned on.</summary>
     public int? BeginToken => TokenNamed("bos_token");
 
@@ -43,10 +46,22 @@ public sealed class Pretrained : IDisposable
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit together.</exception>
     public static Pretrained Open(string location, ScalarType type, IProgress<OpenProgress>? progress = null)
     {
-        using var source = ModelSource.Open(Resolve(location));
-        var model = ModelCatalogue.Load(source.Config, source.ConfigLocation, progress is null ? source.Tensors : new WatchedTensors(source.Tensors, progress), type);
-        RefuseMisfit(source.Location, model, source.Tokenizer);
-        return new Pretrained(source.Location, model, source.Tokenizer, source.StopTokens, source.ChatTemplate, source.TokenizerConfig);
+        CausalModel? model = null;
+        try
+        {
+            using var source = ModelSource.Open(Resolve(location), (config, configLocation, tensors) =>
+                model = ModelCatalogue.Load(config, configLocation, progress is null ? tensors : new WatchedTensors(tensors, progress), type));
+            RefuseMisfit(source.Location, model!, source.Tokenizer);
+            return new Pretrained(source.Location, model!, source.Tokenizer, source.StopTokens, source.ChatTemplate, source.TokenizerConfig)
+            {
+                AddedVocabulary = AddedVocabulary.Read(source.Folder, source.Tokenizer),
+            };
+        }
+        catch
+        {
+            model?.Dispose();
+            throw;
+        }
     }
 
     /// <summary>A model with random weights, shaped as a <c>config.json</c> says.</summary>
@@ -99,6 +114,7 @@ public sealed class Pretrained : IDisposable
         if (extension is not null)
             config["vocab_size"] = JsonNode.Parse($"{extension.Rows}"); // a number as a file holds it
         ModelFiles.Write(temporary, config, Location, extension?.Tokenizer ?? Tokenizer, extension?.Describe(TokenizerConfig) ?? TokenizerConfig, StopTokens, BeginToken, ChatTemplate);
+        extension?.Added.Write(temporary);
     });
 
     /// <summary>Frees the weights.</summary>

@@ -59,8 +59,6 @@ internal static class Starcoder2
             new GroupedQueryAttention(attention, weights["self_attn"], config.Width, index).Forward,
             sizes.Norm(weights["post_attention_layernorm"]),
             new PlainFeedForward(
-                new Projection(feedForward["c_fc"], config.Width, sizes.InnerWidth, config.HasBias, initialSpread: sizes.InitialSpread),
-                new Projection(feedForward["c_proj"], sizes.InnerWidth, config.Width, config.HasBias, initialSpread: sizes.InitialSpread),
-                config.ActivationName).Forward);
+                feedForward["c_fc"], feedForward["c_proj"], config.Width, sizes.InnerWidth, config.ActivationName, sizes.InitialSpread, config.HasBias).Forward);
     }
 }

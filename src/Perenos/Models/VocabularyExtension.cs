@@ -76,6 +76,9 @@ public sealed class VocabularyExtension
     /// <summary>Writes the model with the new tokens as a folder that transformers opens.</summary>
     public void Save(string folder) => _pretrained.Save(folder, type: null, this);
 
+    /// <summary>What is kept beside the model.</summary>
+    internal AddedVocabulary Added => new() { Tokens = Tokens, AreSpecial = AreSpecial, AreWholeWords = AreWholeWords };
+
     /// <summary>A weight as it is saved: with more rows where it has one for each token.</summary>
     internal Tensor Grown(Tensor weight)
     {

@@ -53,6 +53,9 @@ public sealed record AdapterPassport
     /// <summary>SHA-256 of the chat template; none where there is none.</summary>
     public required string? TemplateHash { get; init; }
 
+    /// <summary>What the base's vocabulary was extended by; none where it is its own.</summary>
+    public AddedVocabulary? AddedVocabulary { get; init; }
+
     /// <summary>Type in which the probes were computed.</summary>
     public required string Dtype { get; init; }
 
@@ -72,6 +75,7 @@ public sealed record AdapterPassport
         BaseHash = HashOfBase(pretrained.Model.Parts, adapter),
         TokenizerHash = HashOf(pretrained.Tokenizer),
         TemplateHash = pretrained.ChatTemplate is { } template ? Hex(SHA256.HashData(Encoding.UTF8.GetBytes(template))) : null,
+        AddedVocabulary = pretrained.AddedVocabulary,
         Dtype = NameOf(pretrained.Model.ComputeType),
         Trained = [.. adapter.Saved.Select(saved => saved.Name).Order(StringComparer.Ordinal)],
         Probes = [],
@@ -79,6 +83,19 @@ public sealed record AdapterPassport
 
     /// <summary>Writes the passport beside the adapter.</summary>
     public void Write(string folder) => ConfigFile.Write(Path.Combine(folder, FileName), this);
+
+    /// <summary>Refuses a base without the tokens that the adapter's own was extended by; its rows would not even have a place.</summary>
+    /// <exception cref="PerenosException">The passport in the folder names such tokens.</exception>
+    internal static void DemandVocabulary(string folder, Pretrained pretrained)
+    {
+        string path = Path.Combine(folder, FileName);
+        if (File.Exists(path) && ConfigFile.Read<AdapterPassport>(path).AddedVocabulary is { } added && !added.IsIn(pretrained.Tokenizer))
+        {
+            throw new PerenosException(
+                $"{folder} was trained on a base whose vocabulary was extended by {added.Tokens.Count:N0} tokens; {pretrained.Location} does not have them.",
+                $"Use that base, or make it again: {added.Command(pretrained.Location)}");
+        }
+    }
 
     /// <summary>Compares the passport in a folder with an opened adapter.</summary>
     /// <returns>What could not be verified, in words; nothing where all was.</returns>

@@ -7,6 +7,9 @@ namespace Perenos.Recipes;
 /// <summary>The type to compute in, as the user or the measurement says.</summary>
 public static class ComputeTypes
 {
+    /// <summary>The word for a type that was chosen.</summary>
+    internal static string NameOf(torch.ScalarType type) => type == torch.ScalarType.BFloat16 ? "bfloat16" : "float32";
+
     /// <summary><c>auto</c> measures; <c>float32</c> and <c>bfloat16</c> decide.</summary>
     /// <exception cref="PerenosException">Another word.</exception>
     public static ComputeTypeChoice Choose(string dtype)

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Globalization;
 using System.Reflection;
 using System.Text.Json.Nodes;
 using Perenos.Models;
@@ -21,15 +22,39 @@ internal static class ConfigDifference
         {
             if (Immaterial.Contains(property.Name) || other.GetType().GetProperty(property.Name) is not { } same)
                 continue;
-            var (left, right) = (property.GetValue(one), same.GetValue(other));
-            if (!AreEqual(left, right))
+            if (Between(property.GetValue(one), same.GetValue(other), property.Name) is var (path, left, right))
             {
                 throw new PerenosException(
-                    $"{location}: {form} cannot say that {property.Name} is {left ?? "none"}; it would read back as {right ?? "none"}.",
+                    $"{location}: {form} cannot say that {path} is {Word(left)}; it would read back as {Word(right)}.",
                     "Keep the safetensors form of this model.");
             }
         }
     }
+
+    // The first number or word that differs, with the way to it.
+    private static (string Path, object? Left, object? Right)? Between(object? left, object? right, string path)
+    {
+        if (AreEqual(left, right))
+            return null;
+        // A section of its own, such as the rotary positions: again number by number.
+        if (left is null || left.GetType() != right?.GetType() || left.GetType() is not { IsPrimitive: false, Namespace: { } space } type || !space.StartsWith("Perenos", StringComparison.Ordinal))
+            return (path, left, right);
+        var properties = type.GetProperties(BindingFlags.Public | BindingFlags.Instance);
+        return properties.Length == 0
+            ? (path, left, right)
+            : properties.Where(property => !Immaterial.Contains(property.Name))
+                .Select(property => Between(property.GetValue(left), property.GetValue(right), $"{path}.{property.Name}"))
+                .FirstOrDefault(difference => difference is not null);
+    }
+
+    private static string Word(object? value) => value switch
+    {
+        null => "none",
+        string text => text,
+        IEnumerable items => $"[{string.Join(", ", items.Cast<object?>())}]",
+        IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),
+        _ => value.ToString()!,
+    };
 
     private static bool AreEqual(object? left, object? right) => (left, right) switch
     {
@@ -39,12 +64,6 @@ internal static class ConfigDifference
         // Functions, such as the activation: what is written says by name which one it is.
         (Delegate, Delegate) => true,
         (IEnumerable a, IEnumerable b) => a.Cast<object?>().SequenceEqual(b.Cast<object?>()),
-        _ => Equals(left, right) || left?.GetType() == right?.GetType() && HaveEqualParts(left, right),
+        _ => Equals(left, right),
     };
-
-    // A section of its own, such as the rotary positions: again number by number.
-    private static bool HaveEqualParts(object? left, object? right) => left is not null && left.GetType() is { IsPrimitive: false, Namespace: { } space } type
-        && space.StartsWith("Perenos", StringComparison.Ordinal)
-        && type.GetProperties(BindingFlags.Public | BindingFlags.Instance) is { Length: > 0 } properties
-        && properties.All(property => Immaterial.Contains(property.Name) || AreEqual(property.GetValue(left), property.GetValue(right)));
 }

@@ -92,8 +92,11 @@ public static class ExportToGguf
             using var before = source.Tensors.Read(file, ScalarType.Float32);
             using var after = written.Read(name, ScalarType.Float32);
             // 1 + w rounds to a float of magnitude 1 to 2, or of w's if it is larger.
-            bool isShifted = GgufLayout.Of(written.File.Architecture, path).Place(name)?.Change == GgufChange.PlusOne;
-            sums.Compare(name, written.Tensors[name].DType, before, after, isShifted ? 1e-6 : 0);
+            var change = GgufLayout.Of(written.File.Architecture, path).Place(name)?.Change;
+            // Values that share a scale lie in a row of the file.
+            using var rows = NewDisposeScope();
+            Tensor InRows(Tensor values) => change == GgufChange.Transposed && values.dim() == 2 ? values.t().contiguous() : values;
+            sums.Compare(name, written.Tensors[name].DType, InRows(before), InRows(after), change == GgufChange.PlusOne ? 1e-6 : 0);
         }
 
         var parts = GgufTokenizerParts.From(written.File)!;

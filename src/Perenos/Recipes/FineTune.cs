@@ -13,23 +13,30 @@ namespace Perenos.Recipes;
 /// <summary>The main road: open, judge as it is, train, judge again, save, report. Pretraining is the same road from random weights.</summary>
 public static class FineTune
 {
-    private const string BeforeName = "before.json";
-
     /// <summary>Runs a configuration in a fresh folder.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="folder">The folder, locked.</param>
+    /// <param name="listener">Who is told.</param>
+    /// <param name="stop">Asks to stop; everything is saved.</param>
+    /// <param name="pauseAt">Step at which to validate, save and leave without judging anything; none by default.</param>
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
-    public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop)
+    public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
         using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress));
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);
-        return Continue(run, folder, checkpoint: null, log, listener, stop);
+        return Continue(run, folder, checkpoint: null, log, listener, stop, pauseAt);
     }
 
     /// <summary>Goes on with an interrupted run from its newest checkpoint; bit for bit on the CPU.</summary>
+    /// <param name="folder">The folder, locked.</param>
+    /// <param name="listener">Who is told.</param>
+    /// <param name="stop">Asks to stop; everything is saved.</param>
+    /// <param name="pauseAt">Step at which to validate, save and leave without judging anything; none by default.</param>
     /// <exception cref="PerenosException">The run is finished, or its folder is damaged or belongs to something else.</exception>
-    public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop)
+    public static RunResult Resume(RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
         if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
             throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
@@ -37,10 +44,10 @@ public static class FineTune
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);
-        return Continue(run, folder, checkpoint, log, listener, stop);
+        return Continue(run, folder, checkpoint, log, listener, stop, pauseAt);
     }
 
-    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop)
+    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop, int? pauseAt)
     {
         using var board = run.Config.Tensorboard ? TensorBoardLog.Create(folder.TensorBoard, listener.Clock) : null;
         void Tell(RunEvent happened)
@@ -52,10 +59,14 @@ public static class FineTune
 
         long start = listener.Clock.GetTimestamp();
         double? loss = null;
+        // Taken before a checkpoint is loaded: the start is where the run began.
+        using var reading = PromptReading.Of(run.Adapter, run.Pretrained.Model.Parts);
         var training = new TrainingRun(run.Pretrained.Model, run.Trainables, run.Config.Training, run.Order, run.Data.Validation, folder, listener.Clock, happened =>
         {
             loss = happened is RunEvent.Step step ? step.Loss : loss;
             Tell(happened);
+            if (happened is RunEvent.Validation measured && reading is not null)
+                Tell(reading.At(measured.Number));
         }, run.Penalty, run.Objective, run.Sampling)
         {
             BeforeStep = run.BeginStep,
@@ -67,24 +78,24 @@ public static class FineTune
             try
             {
                 if (checkpoint is null)
-                {
                     Announce(run, listener, Tell);
-                }
                 else
-                {
                     EventLog.Read(folder.Events).Where(happened => happened is RunEvent.Planned).ToList().ForEach(listener.Event);
-                    training.Resume(checkpoint);
-                }
 
                 var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
-                var before = Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop);
-                var end = training.Go(stop);
-                if (end == TrainingEnd.Interrupted)
+                // Before the checkpoint is put back: a run that was paused has not judged its base yet.
+                var before = pauseAt is null ? Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop) : null;
+                if (checkpoint is not null)
+                    training.Resume(checkpoint);
+                var end = training.Go(stop, pauseAt);
+                if (before is null || end == TrainingEnd.Interrupted)
                     return Interrupted(run, folder, training.State, loss, Tell, listener);
-                return Finish(run, folder, training.State, end, examination, before, start, Tell, listener, stop);
+                return Finish(run, folder, training.State, end, examination, before, reading, start, Tell, listener, stop);
             }
             catch (OperationCanceledException)
             {
+                if (checkpoint is not null && training.State.Step == 0)
+                    training.Resume(checkpoint);
                 return Interrupted(run, folder, training.State, loss, Tell, listener);
             }
             catch (Exception problem) when (Explained(problem) is { } mistake)
@@ -107,32 +118,32 @@ public static class FineTune
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
         var (seconds, memory) = run.Rehearse(listener.Clock);
-        long tokens = (long)(run.Data.Labels.Tokens * Math.Min(run.Config.Training.Epochs, (double)run.Order.TotalSteps / run.Order.StepsPerEpoch));
+        long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
         tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds));
     }
 
     // Judged once: a resumed run reads what the first process wrote.
     private static Judgement Before(PreparedRun run, Examination examination, RunFolder folder, Action<RunEvent>? tell, RunListener listener, CancellationToken stop)
     {
-        string path = Path.Combine(folder.Path, BeforeName);
-        if (tell is null && File.Exists(path))
-            return Judgement.Read(path);
+        if (tell is null && File.Exists(folder.Before))
+            return Judgement.Read(folder.Before);
         // The bare base: a prompt changes the answers before it has learnt anything.
         run.Adapter?.Detach();
         var before = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         run.Adapter?.Attach();
-        before.Write(path);
+        before.Write(folder.Before);
         (tell ?? listener.Event)(new RunEvent.Evaluation("before", examination.Scores(before)));
         return before;
     }
 
     private static RunResult Finish(
-        PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, long start,
+        PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, PromptReading? reading, long start,
         Action<RunEvent> tell, RunListener listener, CancellationToken stop)
     {
         double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
+        after.Write(folder.After);
         var preference = PreferenceScore.Of(run);
         IReadOnlyList<Metric> scores = [.. examination.Scores(after), .. preference?.Metrics ?? []];
         tell(new RunEvent.Evaluation("after", scores));
@@ -146,12 +157,12 @@ public static class FineTune
         var events = EventLog.Read(folder.Events).ToList();
         double? last = events.OfType<RunEvent.Step>().LastOrDefault()?.Loss;
         var summary = Summarize(run, folder, RunStatus.Finished, state, last, scores,
-            changes.FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss), listener) with
+            changes.FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss), listener) with
         {
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, Preference = preference };
+        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [], Preference = preference };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.
@@ -174,6 +185,11 @@ public static class FineTune
         using var scope = NewDisposeScope();
         foreach (var weight in run.Pretrained.Model.Parts.Weights.Values.Where(weight => weight.dtype != run.Pretrained.StoredType))
             weight.copy_(weight.to(run.Pretrained.StoredType));
+        if (run.Frozen is null)
+            return;
+        // The adapter belongs to the weights as they have become.
+        PeftFolder.Save(folder.Adapter, run.Frozen, folder.Model);
+        AdapterPassport.Of(run.Pretrained, run.Frozen).Write(folder.Adapter);
     }
 
     private static RunResult Interrupted(PreparedRun run, RunFolder folder, TrainingState state, double? loss, Action<RunEvent> tell, RunListener listener)

@@ -13,6 +13,7 @@ public sealed record OpenedAdapter(Adapter Adapter, IReadOnlyList<string> Unveri
     /// <exception cref="PerenosException">It does not fit the model, or its passport tells of another.</exception>
     public static OpenedAdapter Open(string folder, Pretrained pretrained)
     {
+        AdapterPassport.DemandVocabulary(folder, pretrained);
         var adapter = PeftFolder.Open(folder, pretrained.Model.Parts);
         try
         {

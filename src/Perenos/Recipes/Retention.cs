@@ -1,9 +1,11 @@
+using Perenos.Adapters;
 using Perenos.Checkpoints;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Training;
 using Perenos.Transfer;
+using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
 
@@ -26,8 +28,11 @@ internal static class Retention
 
     private static void Check(RunConfig config, PenaltyConfig penalty)
     {
-        if (config.Method is not FullConfig)
-            throw new PerenosException($"retention.penalty guards the base's weights, and the method {config.Method.Name} leaves them as they are.", "Use --method full, or remove the penalty.");
+        // A LoRA changes the base's weights by a product; the other adapters change them in part, or not at all.
+        if (config.Method is not (FullConfig or LoraConfig))
+            throw new PerenosException($"retention.penalty guards the base's weights, and the method {config.Method.Name} leaves them as they are.", "Use --method full or lora, or remove the penalty.");
+        if (config.Method is LoraConfig lora && (lora.Start != LoraStart.Random || lora.Bias != LoraBias.None || lora.ModulesToSave.Count > 0 || lora.TrainableTokens is { Count: > 0 }))
+            throw new PerenosException("retention.penalty reaches the low-rank updates of a LoRA that starts at 0, and method.start, method.bias, method.modules_to_save or method.trainable_tokens ask for more.", "Remove those keys, or the penalty.");
         Demand(penalty.Strength >= 0 && double.IsFinite(penalty.Strength), "penalty.lambda", penalty.Strength, "0 (off) or more");
         Demand(penalty.Budget is null or > 0 && penalty.Budget is not double.PositiveInfinity, "penalty.forget_at_most", penalty.Budget, "more than 0, such as 0.02 nats per token");
         Demand(penalty is not { Budget: not null, Strength: 0 }, "penalty.lambda", penalty.Strength, "a start above 0: a budget cannot steer it from 0");
@@ -40,17 +45,20 @@ internal static class Retention
     }
 
     /// <summary>The penalty, anchored at the weights as they are; none where none is asked for.</summary>
-    public static AnchorPenalty? PenaltyOf(RunConfig config, Pretrained pretrained, IReadOnlyList<Trainable> trainables)
+    public static IWeightPull? PenaltyOf(RunConfig config, Pretrained pretrained, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
         if (config.Retention.Penalty is not { } penalty)
             return null;
+        IWeightPull Pull(IReadOnlyDictionary<string, Tensor>? importance) =>
+            adapter is null ? new AnchorPenalty(trainables, importance, penalty) : new LowRankPenalty(adapter, importance, penalty);
         if (penalty is not EwcConfig ewc)
-            return new AnchorPenalty(trainables, importance: null, penalty);
+            return Pull(importance: null);
         using var file = FisherFile.Open(ewc.Fisher);
-        var values = file.ValuesFor(trainables.ToDictionary(trainable => trainable.Name, trainable => trainable.Tensor), Fingerprint.OfWeights(pretrained.Location));
+        var weights = adapter is null ? trainables.ToDictionary(trainable => trainable.Name, trainable => trainable.Tensor) : LowRankPenalty.WeightsOf(adapter);
+        var values = file.ValuesFor(weights, Fingerprint.OfWeights(pretrained.Location));
         try
         {
-            return new AnchorPenalty(trainables, values, penalty);
+            return Pull(values);
         }
         finally
         {

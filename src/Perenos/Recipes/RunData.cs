@@ -37,18 +37,7 @@ public sealed record RunData
     {
         var data = config.Data;
         bool isPreference = config.Objective is DpoConfig;
-        var (records, schema) = ReadRecords(data, data.Path, isPreference);
-        List<Record> all = [.. records];
-        AddPart(all, data, data.Validation, DataPart.Validation, isPreference);
-        AddPart(all, data, data.Test, DataPart.Test, isPreference);
-        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
-        var split = DataSplit.Of(all, new SplitSettings
-        {
-            Validation = hasValidation ? 0 : data.ValidationShare,
-            Test = hasTest ? 0 : data.TestShare,
-            Seed = config.Seed,
-        });
-
+        var (split, schema) = SplitOf(data, config.Seed, isPreference);
         RefuseEmptyCompletions(split.Train);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var limit = new LengthLimit(longest);
@@ -66,6 +55,23 @@ public sealed record RunData
             Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
             TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
         };
+    }
+
+    /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
+    /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
+    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed, bool isPreference = false)
+    {
+        var (records, schema) = ReadRecords(data, data.Path, isPreference);
+        List<Record> all = [.. records];
+        AddPart(all, data, data.Validation, DataPart.Validation, isPreference);
+        AddPart(all, data, data.Test, DataPart.Test, isPreference);
+        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
+        return (DataSplit.Of(all, new SplitSettings
+        {
+            Validation = hasValidation ? 0 : data.ValidationShare,
+            Test = hasTest ? 0 : data.TestShare,
+            Seed = seed,
+        }), schema);
     }
 
     /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>

@@ -14,6 +14,10 @@ internal static class RunReport
     // Enough to judge by eye; the rest stands in samples.jsonl.
     private const int SamplesShown = 12;
     private const int ExamplesShown = 3;
+    private const int TokensShown = 10;
+
+    // Of the validation loss at the start; a curve that falls by less is called flat.
+    private const double LeastFall = 0.02;
 
     public static ReportModel Describe(PreparedRun run, RunResult result, IReadOnlyList<RunEvent> events, RunFolder folder, TimeProvider clock)
     {
@@ -24,13 +28,14 @@ internal static class RunReport
             Title = $"{ShortName(run.Pretrained.Location)} learns {ShortName(config.Data.Path)}",
             Question = Question(run),
             Created = clock.GetUtcNow(),
-            Verdict = Verdict(result),
+            Verdict = Verdict(result, events),
             Data = Data(run),
             Plan = planned is null ? null : Plan(run, planned),
             Curves = CurveSection.From(events),
             Results = Results(result),
             Samples = Samples(result),
             Forgetting = Forgetting(result),
+            Front = config.Retention.Penalty is EwcConfig ewc ? FrontSection.From(events, ewc.Budget) : null,
             Cost = new CostSection
             {
                 Seconds = result.Summary.Seconds,
@@ -40,9 +45,9 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", !result.Config.Method.ChangesBase
+                new ReportCommand("Use the result", config.Start is RandomStart && config.Method is not FullConfig
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
-                    : $"perenos generate --model {folder.Model} \"…\""),
+                    : TrainedModel.Of(config, folder.Path).Command),
             ],
             Environment = RunEnvironment.Read(folder),
         };
@@ -53,7 +58,7 @@ internal static class RunReport
     {
         var scores = other.Examination!.Scores(other.After!);
         var rows = report.Results!.Rows.Select(row => row with { Values = [.. row.Values, scores.FirstOrDefault(score => score.Name == row.Name)] });
-        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.Bleu);
+        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.Bleu);
         Finding[] finding = gain is null ? [] : [new Finding(gain.Low > 0 ? FindingTone.Gained : gain.High < 0 ? FindingTone.Lost : FindingTone.Neutral,
             $"{Signed(gain.Value, 1)} BLEU", $"against {name}: what transfer itself is worth at the same data and budget, {Interval(gain, 1)}.")];
         return report with
@@ -65,26 +70,9 @@ internal static class RunReport
     }
 
     /// <summary>Gain and loss in sentences, for the report and for the last lines of the command.</summary>
-    public static IReadOnlyList<Finding> Verdict(RunResult result)
+    public static IReadOnlyList<Finding> Verdict(RunResult result, IReadOnlyList<RunEvent> events)
     {
-        var examination = result.Examination!;
-        List<Finding> findings = [];
-        foreach (var change in examination.Changes(result.Before!, result.After!))
-        {
-            var (isBetterUp, what, unit, decimals) = change.Name switch
-            {
-                Examination.Names.Bleu => (true, "on held-out records", "BLEU", 1),
-                Examination.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
-                Examination.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change), "nats", 3),
-                _ => (true, "", "", 0),
-            };
-            if (unit.Length == 0 || change.Name == Examination.Names.TestLoss && examination.Answers.Count > 0)
-                continue;
-            bool isClear = change.Low > 0 || change.High < 0;
-            var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
-            findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
-        }
-
+        List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!, result.Config.Retention.Penalty?.Budget);
         if (result.Preference is { } preference)
         {
             var (accuracy, margin) = (preference.Accuracy, preference.Margin);
@@ -94,19 +82,73 @@ internal static class RunReport
         }
 
         if (result.Forecast is { } forecast)
-            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget)));
+            findings.Add(new Finding(FindingTone.Neutral, $"{Signed(forecast, 3)} nats", Forecast(forecast, result.Config.Retention.Penalty!.Budget, events)));
+        if (result.Config.Method.VirtualTokenCount > 0)
+            findings.AddRange(VirtualTokens(result, events));
         return findings;
     }
 
-    private static string Forecast(double forecast, double? budget)
+    /// <summary>What changed from one judgement to another, in sentences.</summary>
+    public static List<Finding> Findings(Examination examination, Judgement before, Judgement after, double? budget = null)
+    {
+        List<Finding> findings = [];
+        foreach (var change in examination.Changes(before, after))
+        {
+            var (isBetterUp, what, unit, decimals) = change.Name switch
+            {
+                Judgement.Names.Bleu => (true, "on held-out records", "BLEU", 1),
+                Judgement.Names.TestLoss => (false, "on held-out records (nats per learnt token)", "nats", 3),
+                Judgement.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change) + Beyond(change, budget), "nats", 3),
+                _ => (true, "", "", 0),
+            };
+            if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && examination.Answers.Count > 0)
+                continue;
+            bool isClear = change.Low > 0 || change.High < 0;
+            var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
+            findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
+        }
+
+        return findings;
+    }
+
+    // A flat curve is said aloud: a prompt that learns nothing looks like a finished run otherwise.
+    private static IEnumerable<Finding> VirtualTokens(RunResult result, IReadOnlyList<RunEvent> events)
+    {
+        var training = result.Config.Training;
+        double[] losses = [.. events.OfType<RunEvent.Validation>().Select(measured => measured.Loss)];
+        if (losses.Length > 1 && losses.Min() > (1 - LeastFall) * losses[0])
+        {
+            yield return new Finding(FindingTone.Lost, "flat", string.Create(CultureInfo.InvariantCulture,
+                $"the virtual tokens learnt nothing: the validation loss was {losses[0]:F2} at their start and {losses.Min():F2} at best. Raise training.learning_rate (it was {training.LearningRate:G3}), training.epochs or method.virtual_tokens, or use method lora."));
+        }
+
+        if (events.OfType<RunEvent.VirtualTokens>().LastOrDefault() is { } last)
+        {
+            string nearest = result.NearestTokens.Count == 0 ? "" : $" Nearest real tokens, with the cosine: {string.Join(", ", result.NearestTokens.Take(TokensShown))}{(result.NearestTokens.Count > TokensShown ? ", …" : "")}.";
+            string distance = last.Distance is { } away ? string.Create(CultureInfo.InvariantCulture, $", and lie {away:F1} lengths of an embedding away from the nearest real token") : "";
+            yield return new Finding(FindingTone.Neutral, string.Create(CultureInfo.InvariantCulture, $"{last.Moved:F1} ×"), $"their own size is how far the virtual tokens have moved from their start{distance}.{nearest}");
+        }
+    }
+
+    // Measured and certain, where a budget bounds the forecast only.
+    private static string Beyond(Metric change, double? budget) => budget is { } most && change.Low > most
+        ? string.Create(CultureInfo.InvariantCulture, $", more than the budget of {most}")
+        : "";
+
+    private static string Forecast(double forecast, double? budget, IReadOnlyList<RunEvent> events)
     {
         const string what = "forecast for the guarded text by elastic weight consolidation";
         if (budget is not { } most)
             return $"{what}.";
         return forecast <= 1.05 * most
             ? string.Create(CultureInfo.InvariantCulture, $"{what}; the budget was {most}.")
-            : string.Create(CultureInfo.InvariantCulture, $"{what}: the budget of {most} was not met. Train longer, begin with a larger lambda, or lower the learning rate.");
+            : string.Create(CultureInfo.InvariantCulture, $"{what}: the budget of {most} was not met. {Within(events, most)} Train longer, begin with a larger lambda, or lower the learning rate.");
     }
+
+    private static string Within(IReadOnlyList<RunEvent> events, double budget) =>
+        FrontSection.From(events, budget)?.Points.Where(point => point.Forgetting <= budget).MinBy(point => point.Loss) is { } best
+            ? string.Create(CultureInfo.InvariantCulture, $"Within it the validation loss came to {best.Loss:F3}, at step {best.Step}; the report draws the front.")
+            : "No validation after the start lay within it.";
 
     private static string Forgotten(Metric change) => change switch
     {
@@ -196,11 +238,13 @@ internal static class RunReport
         {
             States = [result.Config.Start is RandomStart ? "random weights" : "base as it is", "adapted"],
             Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
-                first.Name is not (Examination.Names.TestLoss or Examination.Names.GeneralLoss), [first, second],
-                first.Name is Examination.Names.TestLoss or Examination.Names.GeneralLoss ? 3 : 1))],
+                !IsLoss(first.Name), [first, second], IsLoss(first.Name) ? 3 : 1))],
             Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
+
+    /// <summary>Whether a metric is counted in nats, and is better when it is lower.</summary>
+    public static bool IsLoss(string metric) => metric is Judgement.Names.TestLoss or Judgement.Names.GeneralLoss;
 
     private static List<ReportSample> Samples(RunResult result)
     {
@@ -215,9 +259,9 @@ internal static class RunReport
     private static ForgettingSection? Forgetting(RunResult result)
     {
         var examination = result.Examination!;
-        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Examination.Names.GeneralLoss) is not { } change)
+        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss) is not { } change)
             return null;
-        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Examination.Names.GeneralLoss).Value;
+        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Judgement.Names.GeneralLoss).Value;
         return new ForgettingSection
         {
             Rows = [new ForgettingRow(result.Config.Evaluation.Reference is { } path ? ShortName(path) : "English and French paragraphs",
@@ -241,9 +285,10 @@ internal static class RunReport
         _ => "training all weights",
     };
 
-    private static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
+    internal static string ShortName(string path) => Path.GetFileNameWithoutExtension(Path.TrimEndingDirectorySeparator(path)) is { Length: > 0 } name ? name : path;
 
-    private static string Signed(double value, int decimals) => value.ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
+    // Rounded first: a small negative number would be written "-+0.0"; and − 0 plus 0 is 0.
+    private static string Signed(double value, int decimals) => (Math.Round(value, decimals) + 0.0).ToString($"+0.{new string('0', decimals)};−0.{new string('0', decimals)}", CultureInfo.InvariantCulture);
 
     private static string Interval(Metric change, int decimals) =>
         $"95 % between {Signed(change.Low!.Value, decimals)} and {Signed(change.High!.Value, decimals)}";

@@ -30,6 +30,9 @@ public sealed record RunResult
     /// <summary>The model as it became.</summary>
     public Judgement? After { get; init; }
 
+    /// <summary>The real token nearest to each virtual one, with the cosine; empty without virtual tokens among the embeddings.</summary>
+    public IReadOnlyList<string> NearestTokens { get; init; } = [];
+
     /// <summary>What elastic weight consolidation expects the guarded text to have lost, in nats per token; null without it.</summary>
     public double? Forecast { get; init; }
 

@@ -20,4 +20,10 @@ public enum CheckVerdict
 /// <param name="Unit">Relative to the spread of logits or gradients, or a count.</param>
 /// <param name="Verdict">How it ended.</param>
 /// <param name="Note">What it means, or why it failed or was skipped.</param>
-public sealed record SelfTestCheck(string Name, double? Measured, double? Allowed, string Unit, CheckVerdict Verdict, string Note);
+public sealed record SelfTestCheck(string Name, double? Measured, double? Allowed, string Unit, CheckVerdict Verdict, string Note)
+{
+    internal static SelfTestCheck Judged(double measured, double allowed, string unit, string note) =>
+        new("", measured, allowed, unit, measured <= allowed ? CheckVerdict.Passed : CheckVerdict.Failed, note);
+
+    internal static SelfTestCheck Skipped(string why) => new("", null, null, "", CheckVerdict.Skipped, why);
+}

@@ -57,6 +57,22 @@ internal static partial class CurvePlot
         return Svg(plot, theme, "loss", "Training and validation loss over optimizer steps");
     }
 
+    /// <summary>Validation loss over the forecast of forgetting, from state to state, and the budget as an upright line.</summary>
+    public static Html Front(FrontSection front, PlotTheme theme)
+    {
+        using var plot = Themed(theme, "validation loss, nats", "forecast of forgetting, nats per token");
+        var line = plot.Add.Scatter(front.Points.Select(point => point.Forgetting).ToArray(), front.Points.Select(point => point.Loss).ToArray(), theme.First);
+        (line.LineWidth, line.MarkerSize, line.LegendText) = (1.4f, 7, "states on the way");
+        if (front.Budget is { } most)
+        {
+            var bound = plot.Add.VerticalLine(most, 1.8f, theme.Second, LinePattern.Dashed);
+            bound.LegendText = "budget";
+        }
+
+        plot.ShowLegend(Alignment.UpperRight);
+        return Svg(plot, theme, "front", "Validation loss over the forecast of forgetting");
+    }
+
     /// <summary>Learning rate over steps; null if there is nothing to draw.</summary>
     public static Html? LearningRate(CurveSection curves, PlotTheme theme)
     {
@@ -132,7 +148,7 @@ internal static partial class CurvePlot
         return line;
     }
 
-    private static Plot Themed(PlotTheme theme, string unit)
+    internal static Plot Themed(PlotTheme theme, string unit, string along = "optimizer step")
     {
         var plot = new Plot();
         plot.FigureBackground.Color = Colors.Transparent;
@@ -141,7 +157,7 @@ internal static partial class CurvePlot
         plot.Grid.MajorLineColor = theme.Grid;
         plot.Axes.Right.FrameLineStyle.Width = 0;
         plot.Axes.Top.FrameLineStyle.Width = 0;
-        plot.XLabel("optimizer step");
+        plot.XLabel(along);
         plot.YLabel(unit);
         foreach (var axis in new IAxis[] { plot.Axes.Bottom, plot.Axes.Left })
         {
@@ -158,12 +174,12 @@ internal static partial class CurvePlot
         return plot;
     }
 
-    private static Html Svg(Plot plot, PlotTheme theme, string id, string description)
+    internal static Html Svg(Plot plot, PlotTheme theme, string id, string description)
     {
         string svg = plot.GetSvgXml(Width, Height);
         svg = svg[svg.IndexOf("<svg", StringComparison.Ordinal)..];
         string body = svg[(svg.IndexOf('>', StringComparison.Ordinal) + 1)..svg.LastIndexOf("</svg>", StringComparison.Ordinal)];
-        // Four drawings share one page: their clip paths need names of their own.
+        // All drawings share one page: their clip paths need names of their own.
         body = Identifier().Replace(body, $"$1{id}-{theme.Name}-");
         return new Html(string.Create(CultureInfo.InvariantCulture,
             $"<svg viewBox=\"0 0 {Width} {Height}\" role=\"img\" aria-label=\"{description}\">{body}</svg>"));

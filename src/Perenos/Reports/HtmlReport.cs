@@ -40,12 +40,16 @@ public static class HtmlReport
             Section(page, "The plan", () => Plan(page, plan));
         if (model.Curves is { } curves && CurvePlot.Loss(curves, PlotTheme.Light) is not null)
             Section(page, "Curves", () => Curves(page, curves));
+        if (model.Charts.Count > 0)
+            Section(page, "Pictures", () => Charts(page, model.Charts));
         if (model.Results is { Rows.Count: > 0 } results)
-            Section(page, "Before and after", () => Results(page, results));
+            Section(page, results.Heading, () => Results(page, results));
         if (model.Samples.Count > 0)
             Section(page, "Samples side by side", () => Samples(page, model.Samples));
         if (model.Forgetting is { Rows.Count: > 0 } forgetting)
             Section(page, "Forgetting", () => Forgetting(page, forgetting));
+        if (model.Front is { } front)
+            Section(page, "Gain against forgetting", () => Front(page, front));
         if (model.Cost is { } cost && CostFacts(cost) is { Count: > 0 } costs)
             Section(page, "Cost", () => Facts(page, costs));
         if (model.Commands.Count > 0)
@@ -187,6 +191,14 @@ public static class HtmlReport
         }
     }
 
+    private static void Charts(HtmlWriter page, IReadOnlyList<Chart> charts)
+    {
+        page.Line($"<div class=\"plots\">");
+        foreach (var (number, chart) in charts.Index())
+            page.Line($"<figure><figcaption>{chart.Title}</figcaption><div class=\"light\">{ChartPlot.Draw(chart, $"chart{number}", PlotTheme.Light)}</div><div class=\"dark\">{ChartPlot.Draw(chart, $"chart{number}", PlotTheme.Dark)}</div></figure>");
+        page.Line($"</div>");
+    }
+
     private static void Results(HtmlWriter page, ResultSection results)
     {
         page.Line($"<div class=\"scroll\"><table class=\"results\">");
@@ -287,6 +299,20 @@ public static class HtmlReport
         page.Line($"</tbody></table></div>");
         page.Line($"<p class=\"note\">Lower is better. A change above zero means that something was forgotten; an interval that holds zero means that the change cannot be told from none.</p>");
         Note(page, forgetting.Note);
+    }
+
+    private static void Front(HtmlWriter page, FrontSection front)
+    {
+        page.Line($"<figure><div class=\"light\">{CurvePlot.Front(front, PlotTheme.Light)}</div><div class=\"dark\">{CurvePlot.Front(front, PlotTheme.Dark)}</div></figure>");
+        page.Line($"<div class=\"scroll\"><table>");
+        page.Line($"<thead><tr><th scope=\"col\">step</th><th scope=\"col\" class=\"number\">validation loss</th><th scope=\"col\" class=\"number\">forecast of forgetting</th><th scope=\"col\" class=\"number\">λ</th></tr></thead><tbody>");
+        foreach (var point in front.Points)
+        {
+            page.Line($"<tr><th scope=\"row\">{Quantity.Count(point.Step)}</th><td class=\"number\">{Quantity.Number(point.Loss, 3)}</td><td class=\"number\">{Quantity.Number(point.Forgetting, 4)}</td><td class=\"number\">{point.Strength.ToString("G3", CultureInfo.InvariantCulture)}</td></tr>");
+        }
+
+        page.Line($"</tbody></table></div>");
+        page.Line($"<p class=\"note\">Each point is a validation on the way; both values are nats per token, and lower is better for both.{(front.Budget is { } most ? $" The budget was {most.ToString(CultureInfo.InvariantCulture)}." : "")}</p>");
     }
 
     private static List<Fact> CostFacts(CostSection cost)

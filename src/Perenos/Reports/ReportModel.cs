@@ -26,6 +26,9 @@ public sealed record ReportModel
     /// <summary>How training went.</summary>
     public CurveSection? Curves { get; init; }
 
+    /// <summary>Other pictures.</summary>
+    public IReadOnlyList<Chart> Charts { get; init; } = [];
+
     /// <summary>Metrics by state of the model.</summary>
     public ResultSection? Results { get; init; }
 
@@ -34,6 +37,9 @@ public sealed record ReportModel
 
     /// <summary>What general ability was lost.</summary>
     public ForgettingSection? Forgetting { get; init; }
+
+    /// <summary>What was gained for what was forgotten, on the way.</summary>
+    public FrontSection? Front { get; init; }
 
     /// <summary>What it took.</summary>
     public CostSection? Cost { get; init; }
@@ -129,6 +135,19 @@ public readonly record struct CurvePoint(long Step, double Value);
 /// <summary>A named line in the loss plot.</summary>
 public sealed record NamedCurve(string Name, IReadOnlyList<CurvePoint> Points);
 
+/// <summary>A named line of a chart; the first lines of a chart are the most important.</summary>
+public sealed record ChartLine(string Name, IReadOnlyList<(double X, double Y)> Points);
+
+/// <summary>Lines over an axis; values that are no numbers are left out.</summary>
+public sealed record Chart(string Title, string XLabel, string YLabel, IReadOnlyList<ChartLine> Lines)
+{
+    /// <summary>Whether the horizontal axis is logarithmic.</summary>
+    public bool IsLogarithmic { get; init; }
+
+    /// <summary>A place on the horizontal axis that is pointed out.</summary>
+    public double? Mark { get; init; }
+}
+
 /// <summary>How training went; losses in nats per learnt token.</summary>
 public sealed record CurveSection
 {
@@ -168,6 +187,9 @@ public sealed record CurveSection
 /// <summary>Metrics as rows, states of the model as columns.</summary>
 public sealed record ResultSection
 {
+    /// <summary>Heading of the section.</summary>
+    public string Heading { get; init; } = "Before and after";
+
     /// <summary>Columns, such as "base as it is", "adapted", "from scratch".</summary>
     public required IReadOnlyList<string> States { get; init; }
 
@@ -183,6 +205,30 @@ public sealed record ResultRow(string Name, bool IsHigherBetter, IReadOnlyList<M
 
 /// <summary>A held-out example, answered before and after.</summary>
 public sealed record ReportSample(string Source, string? Reference, string? Before, string? After);
+
+/// <summary>A state on the way: its validation loss, the forecast of what it has forgotten (nats per token), the strength of the pull.</summary>
+public sealed record FrontPoint(long Step, double Loss, double Forgetting, double Strength);
+
+/// <summary>Gain against forgetting over the states of a run that a penalty guards.</summary>
+/// <param name="Points">At every validation, in order.</param>
+/// <param name="Budget">Most forgetting that was asked for, or null.</param>
+public sealed record FrontSection(IReadOnlyList<FrontPoint> Points, double? Budget)
+{
+    /// <summary>The states at which a run was validated; null with fewer than two after its start.</summary>
+    public static FrontSection? From(IEnumerable<RunEvent> events, double? budget)
+    {
+        var points = new List<FrontPoint>();
+        RunEvent.Step? last = null;
+        foreach (var happened in events)
+        {
+            last = happened as RunEvent.Step ?? last;
+            if (happened is RunEvent.Validation measured && last is { Forecast: { } forecast, Strength: { } strength })
+                points.Add(new FrontPoint(measured.Number, measured.Loss, forecast, strength));
+        }
+
+        return points.Count < 2 ? null : new FrontSection(points, budget);
+    }
+}
 
 /// <summary>Change on general text.</summary>
 public sealed record ForgettingSection

@@ -36,7 +36,7 @@ public sealed class BatchOrder
         _parts = [.. (beside ?? []).Select(part => part.Count)];
         _longest = _examples.Max(example => example.Length) - 1;
         StepsPerEpoch = EpochBatches(0).Length;
-        TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * settings.Epochs));
+        TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * (settings.Epochs ?? throw new ArgumentException("A number of epochs must have been chosen.", nameof(settings)))));
         if (settings.MaximumSteps is { } most)
             TotalSteps = Math.Min(TotalSteps, most);
     }

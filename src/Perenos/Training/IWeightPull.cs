@@ -8,8 +8,14 @@ namespace Perenos.Training;
 public readonly record struct PullReport(double? Forecast, double Strength);
 
 /// <summary>Something that keeps weights near where they started, beside the gradient of the loss.</summary>
-public interface IWeightPull
+public interface IWeightPull : IDisposable
 {
+    /// <summary>λ.</summary>
+    double Strength { get; }
+
+    /// <summary>½ Σ F (θ − θ*)² of the weights as they are: with the Fisher information, the forecast of what the guarded text has lost, in nats per token.</summary>
+    double Energy();
+
     /// <summary>Before clipping: adds its share to the gradients. Gives the penalty's value, in nats per token; 0 where it acts after the step.</summary>
     double AddToGradients();
 

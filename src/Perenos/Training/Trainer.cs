@@ -75,12 +75,14 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>One optimizer step over its micro-batches. The gradient is that of the mean over all their learnt tokens, however they are cut.</summary>
+    /// <param name="microBatches">The step's examples, cut.</param>
+    /// <param name="givenRate">A rate in place of the schedule's.</param>
     /// <exception cref="PerenosException">The loss or the gradient is not finite; the weights are as before the step.</exception>
-    public StepReport TakeStep(IReadOnlyList<Batch> microBatches)
+    public StepReport TakeStep(IReadOnlyList<Batch> microBatches, double? givenRate = null)
     {
         using var scope = NewDisposeScope();
         Draw(StepsTaken);
-        double rate = _rate.At(StepsTaken);
+        double rate = givenRate ?? _rate.At(StepsTaken);
         _backward?.Begin(rate);
         long units = microBatches.Sum(batch => (long)batch.Units);
         var measured = zeros(1, device: _model.Device);

@@ -48,12 +48,15 @@ public static class TrainingCheckpoint
     /// <exception cref="PerenosException">The checkpoint belongs to other trainable tensors, or is damaged.</exception>
     public static TrainingState Load(string folder, Trainer trainer)
     {
-        var state = ConfigFile.Read<TrainingState>(Path.Combine(folder, StateName));
+        var state = StateOf(folder);
         trainer.StandAt(state.Step);
         LoadWeights(folder, trainer.Trainables);
         Fill(Path.Combine(folder, OptimizerName), [.. trainer.State()]);
         return state;
     }
+
+    /// <summary>Where the run stood, without its tensors.</summary>
+    public static TrainingState StateOf(string folder) => ConfigFile.Read<TrainingState>(Path.Combine(folder, StateName));
 
     /// <summary>Saves only what learns: the best state so far.</summary>
     public static void SaveBest(string folder, IReadOnlyList<Trainable> trainables) =>

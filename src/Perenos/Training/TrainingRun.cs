@@ -47,7 +47,7 @@ public sealed class TrainingRun(
     LayerSampling? sampling = null) : IDisposable
 {
     // Validation keeps no graph, so its batches may be larger than those of training.
-    private const int ValidationBatchTokens = 8192;
+    internal const int ValidationBatchTokens = 8192;
 
     private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective, sampling);
     private TrainingState _state = new();
@@ -72,11 +72,14 @@ public sealed class TrainingRun(
     public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, _trainer);
 
     /// <summary>Trains to the end, or until <paramref name="stop"/> is asked for; then the best state is put back.</summary>
-    public TrainingEnd Go(CancellationToken stop)
+    /// <param name="stop">Asks to stop after the present step.</param>
+    /// <param name="pauseAt">Step at which to validate, save and leave, as if interrupted; the schedule stays that of all steps.</param>
+    public TrainingEnd Go(CancellationToken stop, int? pauseAt = null)
     {
+        int end = Math.Min(pauseAt ?? order.TotalSteps, order.TotalSteps);
         if (_state.BestLoss is null && validation.Count > 0)
             Validate();
-        while (_state.Step < order.TotalSteps && !IsStuck)
+        while (_state.Step < end && !IsStuck)
         {
             if (stop.IsCancellationRequested)
             {
@@ -85,13 +88,15 @@ public sealed class TrainingRun(
             }
 
             Step();
-            bool isLast = _state.Step == order.TotalSteps;
+            bool isLast = _state.Step == end;
             if (validation.Count > 0 && (isLast || _state.Step % (settings.ValidateEvery ?? order.StepsPerEpoch) == 0))
                 Validate();
             if (isLast || IsStuck || _state.Step % (settings.SaveEvery ?? settings.ValidateEvery ?? order.StepsPerEpoch) == 0)
                 Save();
         }
 
+        if (pauseAt is not null)
+            return TrainingEnd.Interrupted;
         PutBestBack();
         return IsStuck ? TrainingEnd.StoppedEarly : TrainingEnd.Completed;
     }

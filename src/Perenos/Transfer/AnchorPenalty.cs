@@ -11,13 +11,12 @@ namespace Perenos.Transfer;
 /// (Kirkpatrick et al. 2017, https://arxiv.org/abs/1612.00796); with F = 1 it is L2-SP (Li et al. 2018,
 /// https://arxiv.org/abs/1802.01483). Never part of the graph: it acts after the optimizer's step, or on the gradients before clipping.
 /// </summary>
-public sealed class AnchorPenalty : IWeightPull, IDisposable
+public sealed class AnchorPenalty : IWeightPull
 {
     private readonly IReadOnlyList<Trainable> _trainables;
     private readonly PenaltyConfig _settings;
-    private readonly ForgettingBudget? _budget;
     private readonly Dictionary<string, Held> _held = [];
-    private readonly Tensor _strength;
+    private readonly PenaltyStrength _strength;
     private double _energy;
 
     /// <summary>Holds importance and anchor: the anchor exactly, in bfloat16 where that holds them.</summary>
@@ -33,8 +32,7 @@ public sealed class AnchorPenalty : IWeightPull, IDisposable
         IReadOnlyDictionary<string, Tensor>? anchor = null,
         ScalarType importanceType = ScalarType.BFloat16)
     {
-        (_trainables, _settings) = (trainables, settings);
-        _budget = settings.Budget is { } most ? new ForgettingBudget(most) : null;
+        (_trainables, _settings, _strength) = (trainables, settings, new PenaltyStrength(settings));
         using var quiet = no_grad();
         foreach (var trainable in trainables)
         {
@@ -42,14 +40,12 @@ public sealed class AnchorPenalty : IWeightPull, IDisposable
             var share = importance?[trainable.Name].to(importanceType, trainable.Tensor.device, copy: true).contiguous().DetachFromDisposeScope();
             _held.Add(trainable.Name, new Held(share, AnchorOf(anchor?[trainable.Name] ?? trainable.Tensor).DetachFromDisposeScope()));
         }
-
-        _strength = Arithmetic.Filled([1], settings.Strength, ScalarType.Float64).DetachFromDisposeScope();
     }
 
-    /// <summary>λ.</summary>
-    public double Strength => _strength.item<double>();
+    /// <inheritdoc/>
+    public double Strength => _strength.Value;
 
-    /// <summary>½ Σ F (θ − θ*)² of the weights as they are: with the Fisher information, the forecast of what the guarded text has lost, in nats per token.</summary>
+    /// <inheritdoc/>
     public double Energy() => _trainables.Sum(trainable => AnchorPull.Step(trainable.Tensor, null, _held[trainable.Name].Importance, _held[trainable.Name].Anchor, 0, 0));
 
     /// <inheritdoc/>
@@ -84,15 +80,13 @@ public sealed class AnchorPenalty : IWeightPull, IDisposable
     /// <inheritdoc/>
     public PullReport EndStep()
     {
-        var report = new PullReport(_settings is EwcConfig ? _energy : null, Strength);
-        if (_budget is not null)
-            _strength.Scale(_budget.Next(Strength, _energy) / Strength);
+        var report = _strength.EndStep(_energy);
         _energy = 0;
         return report;
     }
 
     /// <inheritdoc/>
-    public IEnumerable<(string Name, Tensor Tensor)> State() => [("penalty.strength", _strength)];
+    public IEnumerable<(string Name, Tensor Tensor)> State() => _strength.State;
 
     /// <summary>Frees importance and anchor.</summary>
     public void Dispose()

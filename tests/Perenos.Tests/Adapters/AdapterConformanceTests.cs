@@ -47,7 +47,7 @@ public sealed class AdapterConformanceTests
             TrainableTokens = [3, 5],
             ModulesToSave = [End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())],
             Bias = LoraBias.LoraOnly,
-        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * model.Embedding.Width
+        }, Seed), model => 2 * Linear(model).Sum(target => target.Inputs + target.Outputs) + 2 * (model.Embedding.Width + (model.Head.IsTied ? 0 : model.Head.Inputs))
             + Modules(model, End(model.Parts.NormWeights.Order(StringComparer.Ordinal).Last())) + Linear(model).Sum(target => target.Bias?.numel() ?? 0)),
         ["lora on the embedding"] = new(model => Lora.Start(model.Parts, new LoraConfig { Rank = 4, Targets = [model.Embedding.Path] }, Seed),
             model => 4 * (model.Embedding.Vocabulary + model.Embedding.Width)),
@@ -57,9 +57,9 @@ public sealed class AdapterConformanceTests
         ["norms"] = new(model => TunedNorms.Start(model.Parts, new NormConfig(), Seed), model => model.Parts.NormWeights.Select(name => name[..name.LastIndexOf('.')]).Distinct().Sum(module => Modules(model, module))),
         ["biases"] = new(model => TunedBiases.Start(model.Parts, new BiasConfig(), Seed), model => model.Parts.Weights.Where(weight => weight.Key.Contains("bias", StringComparison.Ordinal)).Sum(weight => weight.Value.numel())),
         ["prompt"] = new(model => PromptTuning.Start(model.Parts, [1, 2, 3], Seed), model => Virtual * model.Embedding.Width, IsIdentity: false, IsMerged: false),
-        ["p-tuning"] = new(model => PTuning.Start(model.Parts, new PTuningConfig { VirtualTokens = Virtual, HiddenSize = Hidden }, Seed),
+        ["p-tuning"] = new(model => PTuning.Start(model.Parts, new PTuningConfig { HiddenSize = Hidden }, [1, 2, 3], Seed),
             model => Table(model) + Layer(model.Embedding.Width, Hidden) + Layer(Hidden, Hidden) + Layer(Hidden, model.Embedding.Width), IsIdentity: false, IsMerged: false),
-        ["p-tuning by lstm"] = new(model => PTuning.Start(model.Parts, new PTuningConfig { VirtualTokens = Virtual, HiddenSize = Hidden, Encoder = PromptEncoderKind.Lstm }, Seed),
+        ["p-tuning by lstm"] = new(model => PTuning.Start(model.Parts, new PTuningConfig { HiddenSize = Hidden, Encoder = PromptEncoderKind.Lstm }, [1, 2, 3], Seed),
             model => Table(model) + 2 * (Cell(model.Embedding.Width) + Cell(2 * Hidden)) + Layer(2 * Hidden, 2 * Hidden) + Layer(2 * Hidden, model.Embedding.Width), IsIdentity: false, IsMerged: false),
         ["prefix"] = new(StartPrefix, model => Virtual * KeysAndValues(model), IsIdentity: false, IsMerged: false),
         ["prefix, projected"] = new(model => PrefixTuning.StartProjected(model.Parts, Virtual, Hidden, Seed),

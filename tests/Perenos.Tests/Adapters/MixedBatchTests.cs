@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Perenos.Adapters;
 using Perenos.Checkpoints;
+using Perenos.Generation;
 using Perenos.Layers;
 using Perenos.Runs;
 using Perenos.Runs.Config;
@@ -47,6 +48,32 @@ public sealed class MixedBatchTests
             rows[row]?.Detach();
         }
 
+        foreach (var adapter in rows.OfType<Adapter>())
+            adapter.Dispose();
+    }
+
+    [Fact]
+    public void Two_loras_four_prompts_and_the_base_write_in_one_batch_what_each_writes_alone()
+    {
+        using var model = TinyModel.Start("llama");
+        var loras = new[] { 1UL, 2UL }.Select(seed => Off(Roughened(Lora.Start(model.Parts, new LoraConfig { Rank = 3 }, seed), seed)));
+        var prompts = new int[][] { [1], [2, 3, 4], [5, 6], [7, 8, 9] }.Select(tokens => Off(PromptTuning.Start(model.Parts, tokens, seed: 1)));
+        Adapter?[] rows = [.. loras, .. prompts, null];
+        var settings = new GenerationConfig { MaxNewTokens = 6 };
+        // Of one length: the generator then keeps the rows' order.
+        var texts = rows.Select((_, row) => TinyModel.Tokens(5, seed: (ulong)row + 1)).ToList();
+        IReadOnlyList<int[]> together;
+        using (MixedBatch.Attach(model.Parts, rows))
+            together = new TextGenerator(model, settings, []).Generate(texts);
+
+        for (int row = 0; row < rows.Length; row++)
+        {
+            rows[row]?.Attach();
+            Assert.Equal(Assert.Single(new TextGenerator(model, settings, []).Generate([texts[row]])), together[row]);
+            rows[row]?.Detach();
+        }
+
+        Assert.True(together.Select(text => string.Join(' ', text)).Distinct().Count() > 3, "the rows should differ");
         foreach (var adapter in rows.OfType<Adapter>())
             adapter.Dispose();
     }

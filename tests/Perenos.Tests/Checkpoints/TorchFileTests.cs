@@ -55,6 +55,11 @@ public sealed class TorchFileTests
         }
     }
 
+    // Found by Perenos.Fuzz.
+    [Fact]
+    public void A_zip64_locator_with_no_room_for_its_record_before_it_is_refused() => AssertRefused("zip64 record",
+        Join("PK\u0003\u0004", new byte[20], "PK\u0006\u0007", U32(0), U64(455), U32(1), "PK\u0005\u0006", U64(0), U32(0), U32(0), U16(0)));
+
     [Fact]
     public void Views_may_repeat_skip_and_permute()
     {

@@ -3,6 +3,7 @@ using System.Text;
 using Perenos.Hub;
 using Perenos.Runs;
 using Perenos.Testing;
+using Perenos.Text.Data;
 using Xunit;
 
 namespace Perenos.Tests.Hub;
@@ -342,6 +343,52 @@ public sealed class HubRepositoryTests : IDisposable
         _hub.Add("datasets/owner/pairs", new Dictionary<string, byte[]> { ["en-fr/train.jsonl"] = Bytes(30, 1), ["en-de/train.jsonl"] = Bytes(30, 2), ["en-de/test.jsonl"] = Bytes(30, 3) });
         Assert.Contains("owner/pairs:en-", (await Refused("datasets/owner/pairs")).Hint, StringComparison.Ordinal);
         Assert.Equal(2, Directory.EnumerateFiles((await Fetch("datasets/owner/pairs:en-de")).Path).Count());
+    }
+
+    [Fact]
+    public async Task The_card_of_a_data_set_says_which_files_are_which()
+    {
+        static byte[] Line(string text) => Encoding.UTF8.GetBytes($$"""{"text":"{{text}}"}""" + "\n");
+        const string card = """
+            ---
+            license: mit
+            configs:
+            - config_name: en-fr
+              default: true
+              data_files:
+              - split: train
+                path: "pairs/*.jsonl"
+              - split: test
+                path: ["held/out.jsonl"]
+              - split: notes
+                path: notes.jsonl
+            - config_name: en-de
+              data_dir: german
+              data_files: "**/de-*.jsonl"
+            ---
+            # Pairs
+            """;
+        _hub.Add("datasets/owner/cards", new Dictionary<string, byte[]>
+        {
+            ["README.md"] = Encoding.UTF8.GetBytes(card), ["pairs/b.jsonl"] = Line("b"), ["pairs/a.jsonl"] = Line("a"), ["pairs/deep/c.jsonl"] = Line("c"),
+            ["held/out.jsonl"] = Line("t"), ["notes.jsonl"] = Line("n"), ["german/x/de-1.jsonl"] = Line("d"), ["german/other.jsonl"] = Line("o"),
+        });
+
+        static string[] Read(string path) => [.. RecordFile.Read(path).Select(record => $"{record.Part?.ToString() ?? "any"} {record.Text("text")}")];
+        var fetched = await Fetch("datasets/owner/cards");
+        Assert.Equal(["Train a", "Train b", "Test t"], Read(fetched.Path));
+        Assert.Equal(["any d"], Read((await Fetch("datasets/owner/cards:en-de")).Path));
+        Assert.Empty(Directory.EnumerateFiles(_folder, "other.jsonl", SearchOption.AllDirectories));
+        var problem = await Refused("datasets/owner/cards:en-fs");
+        Assert.Contains("it has en-fr, en-de", problem.Message, StringComparison.Ordinal);
+        Assert.Contains("owner/cards:en-fr", problem.Hint, StringComparison.Ordinal);
+
+        _hub.Add("datasets/owner/cards", new Dictionary<string, byte[]>
+        {
+            ["README.md"] = Encoding.UTF8.GetBytes(card.Replace("  default: true\n", "", StringComparison.Ordinal)), ["pairs/a.jsonl"] = Line("a"), ["held/out.jsonl"] = Line("t"),
+        });
+        Assert.Contains("2 configurations and no default: en-fr, en-de", (await Refused("datasets/owner/cards")).Message, StringComparison.Ordinal);
+        Assert.Contains("no file is notes.jsonl", (await Refused("datasets/owner/cards:en-fr")).Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -188,6 +188,85 @@ public sealed class ExportTests
         Assert.Empty(Directory.EnumerateFiles(work.Root));
     }
 
+    [Theory]
+    [InlineData("llama")]
+    [InlineData("gpt2")]
+    [InlineData("gpt_neox")]
+    public void The_spread_of_random_weights_need_not_survive(string name)
+    {
+        using var work = new WorkFolder();
+        Assert.NotEqual(0.02, TinyModel.Config(name)["initializer_range"]!.GetValue<double>());
+        using var source = ModelSource.Open(SaveTiny(name, work));
+        var written = ExportToGguf.Run(source, work.PathOf("m.gguf"), "f32");
+        Assert.Equal(source.Tensors.Tensors.Count, written.Types.Sum(entry => entry.Tensors));
+    }
+
+    [Fact]
+    public void A_transposed_layer_of_GPT2_is_compared_in_the_blocks_that_share_a_scale()
+    {
+        using var work = new WorkFolder();
+        using var source = ModelSource.Open(SaveTiny("gpt2", work));
+        var written = ExportToGguf.Run(source, work.PathOf("m.gguf"), "q8_0");
+        Assert.Contains(written.Types, type => type.Type == "Q8_0");
+    }
+
+    [Fact]
+    public void A_pickled_checkpoint_is_converted_to_the_tensors_of_its_twin()
+    {
+        using var work = new WorkFolder();
+        string folder = SaveTiny("gpt2", work);
+        var (entries, storages) = (new List<object>(), new List<(string Key, byte[] Data)>());
+        using (var twin = CheckpointFolder.OpenWeights(folder))
+        {
+            foreach (var (name, info) in twin.Tensors)
+            {
+                using var tensor = twin.Read(name);
+                entries.Add(TorchBytes.Unicode(name));
+                entries.Add(TorchBytes.Tensor(TorchBytes.Storage($"{storages.Count}", tensor.numel()), 0, info.Shape, tensor.stride()));
+                storages.Add(($"{storages.Count}", tensor.bytes.ToArray()));
+            }
+        }
+
+        File.Move(Path.Combine(folder, "model.safetensors"), work.PathOf("twin.safetensors"));
+        File.WriteAllBytes(Path.Combine(folder, "pytorch_model.bin"), TorchBytes.Archive(TorchBytes.Pickle(TorchBytes.Dictionary([.. entries])), [.. storages]));
+        using var source = ModelSource.Open(folder);
+        using var expected = SafetensorsFile.Open(work.PathOf("twin.safetensors"));
+        ExportToGguf.Run(source, work.PathOf("m.gguf"), "f32");
+        using var actual = CheckpointFolder.OpenWeights(ExportToFolder.Run(source, work.PathOf("out")).Path);
+        Assert.Equal(expected.Tensors.Keys.Order(StringComparer.Ordinal), actual.Tensors.Keys.Order(StringComparer.Ordinal));
+        foreach (string tensor in expected.Tensors.Keys)
+        {
+            using var scope = NewDisposeScope();
+            Assert.True(expected.Read(tensor).bytes.SequenceEqual(actual.Read(tensor).bytes), tensor);
+        }
+    }
+
+    [Fact]
+    public void A_setting_that_is_lost_is_named_by_itself_however_deep_it_lies()
+    {
+        string Lost(string key, JsonNode value)
+        {
+            var other = TinyModel.Config("llama");
+            other[key] = value;
+            return Assert.Throws<PerenosException>(() => ConfigDifference.Refuse(TinyModel.Config("llama"), "model", JsonNode.Parse(other.ToJsonString())!.AsObject(), "the GGUF file")).Message;
+        }
+
+        Assert.Equal("model: the GGUF file cannot say that Sizes.Heads.Keys is 2; it would read back as 4.", Lost("num_key_value_heads", 4));
+        Assert.Equal("model: the GGUF file cannot say that Rotary.Base is 10000; it would read back as 500000.", Lost("rope_theta", 500000.0));
+        Assert.Equal("model: the GGUF file cannot say that HasInnerBias is False; it would read back as True.", Lost("mlp_bias", true));
+    }
+
+    private static string SaveTiny(string name, WorkFolder work)
+    {
+        var config = TinyModel.Config(name);
+        config["eos_token_id"] = 0;
+        File.WriteAllText(work.PathOf("config.json"), config.ToJsonString());
+        File.WriteAllText(work.PathOf("tokenizer.json"), Tokenizer);
+        using var started = Pretrained.Start(work.PathOf("config.json"), work.PathOf("tokenizer.json"), seed: 1, ScalarType.Float32);
+        started.Save(work.PathOf("hf"));
+        return work.PathOf("hf");
+    }
+
     private static ModelSource OpenOrSkip(string location, string name)
     {
         var source = ModelSource.Open(location);

@@ -1,4 +1,5 @@
 using Perenos.Checkpoints;
+using Perenos.Evaluation;
 using Perenos.Models;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -34,7 +35,7 @@ public sealed class FineTuneTests : IDisposable
         string[] saved = method == "full"
             ? ["model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json"]
             : ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/perenos_passport.json"];
-        string[] others = [".lock", "before.json", "checkpoints/best/weights.safetensors", "checkpoints/step-000006/optimizer.safetensors", "checkpoints/step-000006/state.json",
+        string[] others = [".lock", "after.json", "before.json", "checkpoints/best/weights.safetensors", "checkpoints/step-000006/optimizer.safetensors", "checkpoints/step-000006/state.json",
             "checkpoints/step-000006/weights.safetensors", "config.json", "environment.json", "events.jsonl", "report.html", "samples.jsonl", "summary.json"];
         Assert.Equal(saved.Concat(others).Order(StringComparer.Ordinal), files);
 
@@ -82,6 +83,7 @@ public sealed class FineTuneTests : IDisposable
         Assert.Equal(result.After!.Answers, again.Answers);
         Assert.Equal(result.After.Losses, again.Losses);
         Assert.Equal(result.After.Reference, again.Reference);
+        Assert.True(Judgement.Read(folder.After).HasSameTest(again));
         Assert.NotEqual(result.Before!.Losses, again.Losses);
     }
 

@@ -12,7 +12,7 @@ public sealed class RetentionTests : IDisposable
 {
     private readonly TinyProject _project = new();
 
-    public static TheoryData<string> Refused => ["random", "adapter", "share", "budget", "lambda", "temperature", "nothing but what is measured"];
+    public static TheoryData<string> Refused => ["random", "adapter", "more than the product", "share", "budget", "lambda", "temperature", "nothing but what is measured"];
 
     public void Dispose() => _project.Dispose();
 
@@ -44,6 +44,40 @@ public sealed class RetentionTests : IDisposable
 
         _project.Resume("interrupted");
         RunComparison.Equal(_project.Open("straight"), _project.Open("interrupted"));
+    }
+
+    [Fact]
+    public void A_budget_that_is_missed_is_said_and_the_front_drawn()
+    {
+        string model = Pretrain();
+        var penalty = new EwcConfig { Fisher = Fisher(model), Lambda = 1e-2, ForgetAtMost = 1e-12 };
+        var report = _project.Run(Tuning(model, new LoraConfig { Rank = 4 }, new RetentionConfig { Penalty = penalty }), "missed").Report!;
+        Assert.Contains(report.Verdict, finding => finding.Sentence.Contains("was not met", StringComparison.Ordinal) && finding.Sentence.Contains("No validation", StringComparison.Ordinal));
+        Assert.Equal([2, 4, 6], report.Front!.Points.Select(point => point.Step));
+        Assert.Equal(1e-12, report.Front.Budget);
+        Assert.Contains("Gain against forgetting", File.ReadAllText(_project.Open("missed").Report), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_lora_under_a_penalty_is_resumed_bit_for_bit_and_forgets_less_the_stronger_it_is()
+    {
+        string model = Pretrain();
+        string fisher = Fisher(model);
+        RunConfig Config(double strength) => Tuning(model, new LoraConfig { Rank = 4 }, new RetentionConfig { Penalty = new EwcConfig { Fisher = fisher, Lambda = strength } });
+        double[] forecasts = [.. new[] { 0, 1e3, 1e6 }.Select(strength => _project.Run(Config(strength), $"lambda-{strength}").Forecast!.Value)];
+        Assert.True(forecasts[0] > 0);
+        Assert.Equal(forecasts.OrderDescending(), forecasts);
+        using (var stop = new CancellationTokenSource())
+        {
+            _project.Run(Config(1e3), "interrupted", happened =>
+            {
+                if (happened is RunEvent.Step { Number: 3 })
+                    stop.Cancel();
+            }, stop);
+        }
+
+        _project.Resume("interrupted");
+        RunComparison.Equal(_project.Open("lambda-1000"), _project.Open("interrupted"));
     }
 
     [Fact]
@@ -104,12 +138,17 @@ public sealed class RetentionTests : IDisposable
     [MemberData(nameof(Refused))]
     public void What_has_no_meaning_is_refused_before_training(string mistake)
     {
-        var config = _project.Config(mistake == "adapter" ? FineTuneTests.MethodOf("lora") : new FullConfig());
+        var config = _project.Config(mistake switch
+        {
+            "adapter" => FineTuneTests.MethodOf("ia3"),
+            "more than the product" => new LoraConfig { Bias = LoraBias.All },
+            _ => new FullConfig(),
+        });
         var pretrained = config with { Start = new PretrainedStart { Model = _project.PathOf("model") } };
         config = mistake switch
         {
             "random" => config with { Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
-            "adapter" => pretrained with { Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
+            "adapter" or "more than the product" => pretrained with { Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
             "share" => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "x", Share = 1 } } },
             "budget" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", ForgetAtMost = 0 } } },
             "lambda" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", Lambda = 0, ForgetAtMost = 1 } } },

@@ -88,6 +88,18 @@ internal sealed class TinyProject : IDisposable
         return FineTune.Resume(folder, Listener(happened), stop?.Token ?? CancellationToken.None);
     }
 
+    public StagedResult RunStages(StagedConfig config, string name, Action<string>? announce = null, Action<RunEvent>? happened = null, CancellationTokenSource? stop = null)
+    {
+        using var folder = RunFolder.Create(Runs, name, "stages", "tiny", "weather", TimeProvider.System);
+        return FineTuneInStages.Run(config, folder, Listener(happened), announce ?? (_ => { }), stop?.Token ?? CancellationToken.None);
+    }
+
+    public StagedResult ResumeStages(string name, Action<string>? announce = null)
+    {
+        using var folder = RunFolder.Resume(name, Runs);
+        return FineTuneInStages.Resume(folder, Listener(null), announce ?? (_ => { }), CancellationToken.None);
+    }
+
     public RunFolder Open(string name) => RunFolder.Open(name, Runs);
 
     public string PathOf(string name) => Path.Combine(_root, name);

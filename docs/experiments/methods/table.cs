@@ -1,0 +1,82 @@
+#:project ../../../src/Perenos.Text/Perenos.Text.csproj
+#:package ScottPlot
+#:package SkiaSharp.NativeAssets.Linux.NoDependencies
+// Tables and pictures of the methods' experiment: dotnet run table.cs -- folder of runs
+// Runs are named corpus-method-seed. A test record's loss is its mean over the seeds; intervals are bootstrapped over records and documents.
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Perenos.Text.Metrics;
+using ScottPlot;
+
+CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+string root = args[0];
+var runs = Directory.EnumerateDirectories(root).Where(folder => File.Exists(Path.Combine(folder, "after.json"))).Order(StringComparer.Ordinal).Select(Read).ToList();
+foreach (var corpus in runs.GroupBy(run => run.Corpus))
+{
+    var methods = corpus.GroupBy(run => run.Method).Select(group => Summarize(group.Key, [.. group])).OrderBy(method => method.Loss.Score).ToList();
+    var full = methods.FirstOrDefault(method => method.Name == "full");
+    Console.WriteLine($"\n## {corpus.Key}\n");
+    Console.WriteLine("| method | seeds | learns | BLEU, mean (lowest–highest) | test loss | forgotten | less than full forgets | time, s | memory, GB |");
+    Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    foreach (var method in methods)
+    {
+        string saved = full is null || method == full ? "" : Interval(Bootstrap.Difference(method.Forgotten, full.Forgotten));
+        Console.WriteLine($"| {method.Name} | {method.Seeds} | {method.Parameters:N0} | {method.Bleu.Average():F1} ({method.Bleu.Min():F1}–{method.Bleu.Max():F1}) | {Interval(Bootstrap.Interval(method.Loss))} "
+            + $"| {Interval(Bootstrap.Interval(method.Forgotten))} | {saved} | {method.Seconds:F0} | {method.Memory / 1e9:F1} |");
+    }
+
+    Draw(corpus.Key, methods);
+}
+
+static string Interval(ConfidenceInterval interval) => $"{interval.Value:F3} [{interval.Lower:F3}, {interval.Upper:F3}]";
+
+Run Read(string folder)
+{
+    string[] name = Path.GetFileName(folder).Split('-');
+    var summary = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "summary.json")))!;
+    var (before, after) = (Json("before.json"), Json("after.json"));
+    long learns = File.ReadLines(Path.Combine(folder, "events.jsonl")).Select(line => JsonNode.Parse(line)!).Where(line => line["trainable_parameters"] is not null).Select(line => (long)line["trainable_parameters"]!).FirstOrDefault();
+    double[] forgotten = [.. Nats(after, "reference").Zip(Nats(before, "reference"), (end, start) => end - start)];
+    double bleu = summary["metrics"]!.AsArray().Where(metric => (string)metric!["name"]! == "BLEU").Select(metric => (double)metric!["value"]!).First();
+    return new(name[0], string.Join('-', name[1..^1]), bleu, Nats(after, "losses"), Tokens(after, "losses"), forgotten, Tokens(after, "reference"), learns, (double)summary["seconds"]!, (double)summary["peak_memory"]!);
+
+    JsonNode Json(string file) => JsonNode.Parse(File.ReadAllText(Path.Combine(folder, file)))!;
+}
+
+static double[] Nats(JsonNode judgement, string part) => [.. judgement[part]!.AsArray().Select(item => (double)item!["nats"]!)];
+
+static double[] Tokens(JsonNode judgement, string part) => [.. judgement[part]!.AsArray().Select(item => (double)item!["tokens"]!)];
+
+static Method Summarize(string name, List<Run> runs) => new(
+    name, runs.Count, runs[0].Parameters, [.. runs.Select(run => run.Bleu)],
+    SegmentStatistics.Ratio(Mean([.. runs.Select(run => run.Losses)]), runs[0].LossTokens, "nats per learnt token"),
+    SegmentStatistics.Ratio(Mean([.. runs.Select(run => run.Forgotten)]), runs[0].ReferenceTokens, "nats per token"),
+    runs.Average(run => run.Seconds), runs.Max(run => run.Memory));
+
+static double[] Mean(List<double[]> rows) => [.. rows[0].Select((_, place) => rows.Average(row => row[place]))];
+
+void Draw(string corpus, List<Method> methods)
+{
+    using var plot = new Plot();
+    // Down and to the left is better: what no other method beats in both.
+    var front = methods.Where(method => !methods.Any(other => other.Loss.Score < method.Loss.Score && other.Forgotten.Score < method.Forgotten.Score)).OrderBy(method => method.Forgotten.Score).ToList();
+    var line = plot.Add.Scatter(front.Select(method => method.Forgotten.Score).ToArray(), front.Select(method => method.Loss.Score).ToArray(), Color.FromHex("#1f6f8b"));
+    line.MarkerSize = 0;
+    foreach (var method in methods)
+    {
+        var (forgotten, loss) = (Bootstrap.Interval(method.Forgotten), Bootstrap.Interval(method.Loss));
+        var marker = plot.Add.Marker(forgotten.Value, loss.Value, MarkerShape.FilledCircle, 7, Color.FromHex("#b5562b"));
+        plot.Add.Line(forgotten.Lower, loss.Value, forgotten.Upper, loss.Value).Color = marker.Color.WithAlpha(.35);
+        plot.Add.Line(forgotten.Value, loss.Lower, forgotten.Value, loss.Upper).Color = marker.Color.WithAlpha(.35);
+        var label = plot.Add.Text(method.Name, forgotten.Value, loss.Value);
+        (label.OffsetX, label.OffsetY) = (6, -14);
+    }
+
+    plot.XLabel("forgotten on general text, nats per token");
+    plot.YLabel("test loss, nats per learnt token");
+    plot.SaveSvg(Path.Combine(root, corpus + ".svg"), 900, 560);
+}
+
+sealed record Run(string Corpus, string Method, double Bleu, double[] Losses, double[] LossTokens, double[] Forgotten, double[] ReferenceTokens, long Parameters, double Seconds, double Memory);
+
+sealed record Method(string Name, int Seeds, long Parameters, double[] Bleu, SegmentStatistics Loss, SegmentStatistics Forgotten, double Seconds, double Memory);
