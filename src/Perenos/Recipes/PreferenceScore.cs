@@ -4,7 +4,7 @@ using Perenos.Text.Metrics;
 namespace Perenos.Recipes;
 
 /// <summary>What was learnt of preferences, on pairs that were not learnt from.</summary>
-/// <param name="Accuracy">Per cent of the pairs whose chosen answer has gained more likelihood on the base than the rejected one.</param>
+/// <param name="Accuracy">Per cent of the pairs whose chosen answer has gained more likelihood on the base than the rejected one; a tie counts half.</param>
 /// <param name="Margin">Mean reward of the chosen answers less that of the rejected ones.</param>
 public sealed record PreferenceScore(Metric Accuracy, Metric Margin)
 {
@@ -24,6 +24,6 @@ public sealed record PreferenceScore(Metric Accuracy, Metric Margin)
             return new Metric(name, interval.Value, interval.Lower, interval.Upper, $"mean over {margins.Count} pairs");
         }
 
-        return new PreferenceScore(Mean("preference accuracy", margins.Select(margin => margin > 0 ? 100.0 : 0)), Mean("reward margin", margins));
+        return new PreferenceScore(Mean("preference accuracy", margins.Select(margin => 50.0 * (1 + Math.Sign(margin)))), Mean("reward margin", margins));
     }
 }

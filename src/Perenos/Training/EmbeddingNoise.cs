@@ -1,5 +1,4 @@
 using Perenos.Layers;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Perenos.Training;

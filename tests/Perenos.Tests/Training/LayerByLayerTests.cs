@@ -1,4 +1,3 @@
-using Perenos.Models;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
