@@ -55,6 +55,7 @@ public sealed class EventLogTests : IDisposable
         [
             .. Training(0, 4),
             new RunEvent.Step(5, double.NaN, double.PositiveInfinity, 0, 0, 0, 0),
+            new RunEvent.VirtualTokens(5, 0.25, 1.5),
             new RunEvent.Interrupted(5, null),
             new RunEvent.Failed(5, "the loss is not a number", "lower the learning rate"),
         ];

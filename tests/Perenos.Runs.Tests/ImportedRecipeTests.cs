@@ -104,6 +104,15 @@ public sealed class ImportedRecipeTests : IDisposable
     }
 
     [Fact]
+    public void Optimizers_are_taken_over_with_their_settings()
+    {
+        OptimizerConfig Read(string name) => Import($"{name}.yaml", LlamaFactory.TrimEnd() + $"\noptim: {name}\nadam_beta2: 0.95\n").Recipe.Training.Optimizer;
+        Assert.Equal(new AdamWConfig { Beta2 = 0.95 }, Read("adamw_torch"));
+        Assert.Equal(new AdamW8BitConfig { Beta2 = 0.95 }, Read("paged_adamw_8bit"));
+        Assert.Equal(new AdafactorConfig(), Read("adafactor"));
+    }
+
+    [Fact]
     public void Its_register_of_data_sets_says_where_records_lie_and_what_they_mean()
     {
         Directory.CreateDirectory(_folder["data"]);
@@ -127,7 +136,7 @@ public sealed class ImportedRecipeTests : IDisposable
         Assert.Equal(["all-linear"], lora.Targets);
         Assert.Equal(("notes/train.jsonl", "Q: {question}\nA:", "{answer}"), (recipe.Data.Path, recipe.Data.Prompt, recipe.Data.Completion));
         Assert.Equal((8, 2, 4.0, 2048), (recipe.Training.BatchSize, recipe.Training.MicroBatchSize!.Value, recipe.Training.Epochs!.Value, recipe.Data.MaximumLength));
-        foreach (string lost in new[] { "load_in_4bit", "datasets", "sample_packing", "optimizer", "warmup_steps", "adapter", "evals_per_epoch" })
+        foreach (string lost in new[] { "load_in_4bit", "datasets", "sample_packing", "warmup_steps", "adapter", "evals_per_epoch" })
             Assert.Equal(KeyFate.Lost, Fate(imported, lost));
         foreach (string needless in new[] { "tf32", "flash_attention", "gradient_checkpointing", "wandb_project", "special_tokens", "saves_per_epoch" })
             Assert.Equal(KeyFate.Needless, Fate(imported, needless));

@@ -25,7 +25,12 @@ internal static class SharedKeys
     public static void Schedule(Translation translation, string key, string theirDefault, double theirWarmup)
     {
         string theirs = translation.Has(key) ? translation.Text(key) : theirDefault;
-        string? ours = theirs switch { "linear" => "linear", "cosine" => "cosine", "constant" or "constant_with_warmup" => "constant", _ => null };
+        string? ours = theirs switch
+        {
+            "constant" or "constant_with_warmup" => "constant",
+            "linear" or "cosine" or "cosine_with_restarts" or "polynomial" or "inverse_sqrt" or "warmup_stable_decay" => theirs,
+            _ => null,
+        };
         if (!translation.Has(key))
             translation.Default(key, "training.schedule", JsonValue.Create(theirs));
         else if (ours is not null)
@@ -33,7 +38,7 @@ internal static class SharedKeys
         else
         {
             translation.Set("training.schedule", JsonValue.Create("cosine"));
-            translation.Report(key, KeyFate.Lost, "schedules here are constant, linear and cosine; cosine is put in its place");
+            translation.Report(key, KeyFate.Lost, "this schedule is not known here; cosine is put in its place");
         }
 
         Warmup(translation, theirWarmup, isIgnored: theirs == "constant");
@@ -43,17 +48,25 @@ internal static class SharedKeys
     public static void Optimizer(Translation translation, string key)
     {
         translation.Number("weight_decay", "training.weight_decay", 0);
-        translation.Number("adam_beta1", "training.beta1", null);
-        translation.Number("adam_beta2", "training.beta2", null);
-        translation.Number("adam_epsilon", "training.epsilon", null);
         translation.Number("max_grad_norm", "training.gradient_clip", null);
         translation.Whole("seed", "seed", 42);
-        if (!translation.Has(key))
-            return;
-        if (translation.Text(key) is "adamw_torch" or "adamw_torch_fused" or "adamw_hf" or "adamw_apex_fused")
-            translation.Report(key, KeyFate.Needless, "AdamW is what is used here");
-        else
+        string? ours = !translation.Has(key) ? "adamw" : translation.Text(key) switch
+        {
+            "adamw_torch" or "adamw_torch_fused" or "adamw_hf" or "adamw_apex_fused" => "adamw",
+            "adamw_8bit" or "adamw_bnb_8bit" or "paged_adamw_8bit" => "adamw8bit",
+            "lion_32bit" or "paged_lion_32bit" => "lion",
+            var same and ("adafactor" or "sgd") => same,
+            _ => null,
+        };
+        if (ours is null)
             translation.Report(key, KeyFate.Lost, "AdamW with 32-bit state is used instead");
+        else if (translation.Has(key))
+            translation.Map(key, "training.optimizer.kind", JsonValue.Create(ours));
+        if (ours is "adafactor" or "lion" or "sgd")
+            return;
+        translation.Number("adam_beta1", "training.optimizer.beta1", null);
+        translation.Number("adam_beta2", "training.optimizer.beta2", null);
+        translation.Number("adam_epsilon", "training.optimizer.epsilon", null);
     }
 
     /// <summary>Epochs or steps, when to validate, save and stop.</summary>
