@@ -22,7 +22,7 @@ internal static class SelfTestCommand
         {
             string model = models.Model(parsed) ?? throw new PerenosException("No model was given.", "perenos selftest --model MODEL: a folder, a GGUF file, a name on the hub, or \"base\".");
             using var opened = models.Open(parsed, new TrainedModel(model, []));
-            var (pretrained, adapter) = (opened.Pretrained, opened.Adapters.LastOrDefault()?.Adapter);
+            var (pretrained, adapter) = (opened.Pretrained, opened.Adapters is [.., var last] ? last.Adapter : null);
             var checks = RunDisplay.WithInterrupts(stop => SelfTest.Run(pretrained, adapter, ShowProgress, stop));
             if (parsed.GetValue(json))
                 JsonOutput.Write(checks);

@@ -26,6 +26,9 @@ internal static class MlxFolder
             throw config.Wrong("lora_parameters", "a section with rank and scale");
         var parameters = new PeftConfig(settings, $"{config.Location}: lora_parameters");
         int rank = parameters.Size("rank");
+        double alpha = (parameters.Number("scale") ?? 20) * rank;
+        if (!double.IsFinite(alpha))
+            throw parameters.Wrong("scale", "a number of sane size");
         using var scope = NewDisposeScope();
         using var file = SafetensorsFile.Open(Path.Combine(folder, WeightsName));
         var tensors = file.Tensors.Keys.ToDictionary(name => NameOf(name, parts, file.Location), name =>
@@ -40,7 +43,7 @@ internal static class MlxFolder
             ["bias"] = "none",
             ["fan_in_fan_out"] = false,
             ["init_lora_weights"] = true,
-            ["lora_alpha"] = PeftNumber.Of((parameters.Number("scale") ?? 20) * rank),
+            ["lora_alpha"] = PeftNumber.Of(alpha),
             ["lora_dropout"] = parameters.Number("dropout") ?? 0,
             ["peft_type"] = Lora.Method,
             ["r"] = rank,

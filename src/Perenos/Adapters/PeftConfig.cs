@@ -52,7 +52,7 @@ internal sealed class PeftConfig(JsonObject json, string location)
     public double? Number(string key) => json[key] is { } node ? Number(node, key) : null;
 
     public double Number(JsonNode node, string key) =>
-        node is JsonValue value && value.GetValueKind() == JsonValueKind.Number ? value.GetValue<double>() : throw Wrong(key, "a number");
+        node is JsonValue value && value.GetValueKind() == JsonValueKind.Number && double.IsFinite(value.GetValue<double>()) ? value.GetValue<double>() : throw Wrong(key, "a number");
 
     /// <summary>A size for which memory is taken: positive and of sane magnitude.</summary>
     public int Size(string key, int? absent = null) => json[key] is { } node ? Size(node, key) : absent ?? throw Wrong(key, "a positive number");

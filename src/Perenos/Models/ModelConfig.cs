@@ -68,7 +68,7 @@ internal sealed class ConfigReader(JsonObject json, string location)
         var node = json[key];
         if (node is null)
             return null;
-        return node is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number
+        return node is JsonValue value && value.GetValueKind() == System.Text.Json.JsonValueKind.Number && double.IsFinite(value.GetValue<double>())
             ? value.GetValue<double>()
             : throw Wrong(key, "a number");
     }
@@ -77,7 +77,7 @@ internal sealed class ConfigReader(JsonObject json, string location)
     public long Size(string key, long? absent = null)
     {
         long size = OptionalInteger(key) ?? absent ?? throw Missing(key);
-        return size is > 0 and <= 1L << 32 ? size : throw Wrong(key, "a positive size");
+        return size is > 0 and <= int.MaxValue ? size : throw Wrong(key, "a positive size");
     }
 
     /// <summary>A size, or none where the file says null; what is absent takes the family's value.</summary>

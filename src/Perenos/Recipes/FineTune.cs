@@ -27,7 +27,7 @@ public static class FineTune
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);
-        return Continue(run, folder, checkpoint: null, log, listener, stop, pauseAt);
+        return Continue(run, folder, checkpoint: null, log, listener, pauseAt, stop);
     }
 
     /// <summary>Goes on with an interrupted run from its newest checkpoint; bit for bit on the CPU.</summary>
@@ -44,10 +44,10 @@ public static class FineTune
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);
-        return Continue(run, folder, checkpoint, log, listener, stop, pauseAt);
+        return Continue(run, folder, checkpoint, log, listener, pauseAt, stop);
     }
 
-    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, CancellationToken stop, int? pauseAt)
+    private static RunResult Continue(PreparedRun run, RunFolder folder, string? checkpoint, EventLog log, RunListener listener, int? pauseAt, CancellationToken stop)
     {
         using var board = run.Config.Tensorboard ? TensorBoardLog.Create(folder.TensorBoard, listener.Clock) : null;
         void Tell(RunEvent happened)

@@ -7,7 +7,6 @@ using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
 using Perenos.Transfer;
-using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
 

@@ -1,5 +1,4 @@
 using Perenos.Adapters;
-using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;

@@ -1,7 +1,6 @@
 using Perenos.Reports;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Training;
 
 namespace Perenos.Recipes;
 

@@ -64,12 +64,12 @@ public sealed class MixedBatchTests
         var texts = rows.Select((_, row) => TinyModel.Tokens(5, seed: (ulong)row + 1)).ToList();
         IReadOnlyList<int[]> together;
         using (MixedBatch.Attach(model.Parts, rows))
-            together = new TextGenerator(model, settings, []).Generate(texts);
+            together = new TextGenerator(model, settings, []).Generate(texts, cancellation: TestContext.Current.CancellationToken);
 
         for (int row = 0; row < rows.Length; row++)
         {
             rows[row]?.Attach();
-            Assert.Equal(Assert.Single(new TextGenerator(model, settings, []).Generate([texts[row]])), together[row]);
+            Assert.Equal(Assert.Single(new TextGenerator(model, settings, []).Generate([texts[row]], cancellation: TestContext.Current.CancellationToken)), together[row]);
             rows[row]?.Detach();
         }
 
@@ -122,6 +122,11 @@ public sealed class MixedBatchTests
 
         SafetensorsWriter.Write(work.PathOf("adapters.safetensors"), [("model.layers.0.self_attn.q_proj.lora_c", zeros([2, 2]))]);
         Assert.Contains("lora_c", Assert.Throws<PerenosException>(() => PeftFolder.Open(work.Root, model.Parts)).Message, StringComparison.Ordinal);
+        foreach (string scale in new[] { "1e999", "1e308" })
+        {
+            File.WriteAllText(work.PathOf("adapter_config.json"), $$$"""{"fine_tune_type": "lora", "lora_parameters": {"rank": 300, "scale": {{{scale}}}}}""");
+            Assert.Contains("scale", Assert.Throws<PerenosException>(() => PeftFolder.Open(work.Root, model.Parts)).Message, StringComparison.Ordinal);
+        }
     }
 
     private static string Mlx(string name) => name["base_model.model.".Length..]

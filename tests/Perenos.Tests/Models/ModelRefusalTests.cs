@@ -18,6 +18,8 @@ public sealed class ModelRefusalTests
     [InlineData("falcon grouped", "parallel_attn", "false")]
     [InlineData("falcon grouped", "num_kv_heads", "3")]
     [InlineData("gpt2", "add_cross_attention", "true")]
+    [InlineData("gpt2", "n_head", "4294967296")]
+    [InlineData("gpt2", "layer_norm_epsilon", "1e999")]
     [InlineData("gpt_bigcode", "add_cross_attention", "true")]
     [InlineData("gpt_bigcode", "activation_function", "\"snake\"")]
     [InlineData("gpt_neo", "attention_types", "[[[\"global\"], 1]]")]
