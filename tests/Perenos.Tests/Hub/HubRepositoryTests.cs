@@ -370,8 +370,14 @@ public sealed class HubRepositoryTests : IDisposable
             """;
         _hub.Add("datasets/owner/cards", new Dictionary<string, byte[]>
         {
-            ["README.md"] = Encoding.UTF8.GetBytes(card), ["pairs/b.jsonl"] = Line("b"), ["pairs/a.jsonl"] = Line("a"), ["pairs/deep/c.jsonl"] = Line("c"),
-            ["held/out.jsonl"] = Line("t"), ["notes.jsonl"] = Line("n"), ["german/x/de-1.jsonl"] = Line("d"), ["german/other.jsonl"] = Line("o"),
+            ["README.md"] = Encoding.UTF8.GetBytes(card),
+            ["pairs/b.jsonl"] = Line("b"),
+            ["pairs/a.jsonl"] = Line("a"),
+            ["pairs/deep/c.jsonl"] = Line("c"),
+            ["held/out.jsonl"] = Line("t"),
+            ["notes.jsonl"] = Line("n"),
+            ["german/x/de-1.jsonl"] = Line("d"),
+            ["german/other.jsonl"] = Line("o"),
         });
 
         static string[] Read(string path) => [.. RecordFile.Read(path).Select(record => $"{record.Part?.ToString() ?? "any"} {record.Text("text")}")];
@@ -385,7 +391,9 @@ public sealed class HubRepositoryTests : IDisposable
 
         _hub.Add("datasets/owner/cards", new Dictionary<string, byte[]>
         {
-            ["README.md"] = Encoding.UTF8.GetBytes(card.Replace("  default: true\n", "", StringComparison.Ordinal)), ["pairs/a.jsonl"] = Line("a"), ["held/out.jsonl"] = Line("t"),
+            ["README.md"] = Encoding.UTF8.GetBytes(card.Replace("  default: true\n", "", StringComparison.Ordinal)),
+            ["pairs/a.jsonl"] = Line("a"),
+            ["held/out.jsonl"] = Line("t"),
         });
         Assert.Contains("2 configurations and no default: en-fr, en-de", (await Refused("datasets/owner/cards")).Message, StringComparison.Ordinal);
         Assert.Contains("no file is notes.jsonl", (await Refused("datasets/owner/cards:en-fr")).Message, StringComparison.Ordinal);
