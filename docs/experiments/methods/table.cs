@@ -62,14 +62,15 @@ void Draw(string corpus, List<Method> methods)
     var front = methods.Where(method => !methods.Any(other => other.Loss.Score < method.Loss.Score && other.Forgotten.Score < method.Forgotten.Score)).OrderBy(method => method.Forgotten.Score).ToList();
     var line = plot.Add.Scatter(front.Select(method => method.Forgotten.Score).ToArray(), front.Select(method => method.Loss.Score).ToArray(), Color.FromHex("#1f6f8b"));
     line.MarkerSize = 0;
-    foreach (var method in methods)
+    foreach (var (place, method) in methods.OrderBy(method => method.Forgotten.Score).Index())
     {
         var (forgotten, loss) = (Bootstrap.Interval(method.Forgotten), Bootstrap.Interval(method.Loss));
         var marker = plot.Add.Marker(forgotten.Value, loss.Value, MarkerShape.FilledCircle, 7, Color.FromHex("#b5562b"));
         plot.Add.Line(forgotten.Lower, loss.Value, forgotten.Upper, loss.Value).Color = marker.Color.WithAlpha(.35);
         plot.Add.Line(forgotten.Value, loss.Lower, forgotten.Value, loss.Upper).Color = marker.Color.WithAlpha(.35);
         var label = plot.Add.Text(method.Name, forgotten.Value, loss.Value);
-        (label.OffsetX, label.OffsetY) = (6, -14);
+        // Neighbours' names above and below.
+        (label.OffsetX, label.OffsetY) = (6, place % 2 == 0 ? -16 : 3);
     }
 
     plot.XLabel("forgotten on general text, nats per token");
