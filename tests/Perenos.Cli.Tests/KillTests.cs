@@ -39,19 +39,7 @@ public sealed class KillTests : IDisposable
         var random = new Random(Seed);
         // Before the first step, among the steps (while one is computed or its checkpoint is written), and while the result is judged.
         int[] places = [0, .. Enumerable.Range(1, Steps - 1).OrderBy(_ => random.Next()).Take(4).Order(), Steps];
-        int kills = 0;
-        foreach (int place in places)
-        {
-            using var process = Start("killed");
-            WaitFor(process, () => LastStep("killed") >= place || process.HasExited);
-            Thread.Sleep(random.Next(60));
-            if (process.HasExited)
-                break;
-            process.Kill();
-            kills++;
-        }
-
-        Assert.True(kills >= 4, $"the run was over after {kills} kills");
+        KillAt(places, random, () => Start("killed"), () => LastStep("killed"));
         Finish(Start("killed"));
         using var straight = RunFolder.Open("straight", Runs);
         using var killed = RunFolder.Open("killed", Runs);
@@ -68,20 +56,8 @@ public sealed class KillTests : IDisposable
         Finish(StartStages("straight"));
 
         var random = new Random(Seed);
-        int kills = 0;
         // Before the first stage, in its middle, at its end (its result is judged, merged and handed over), in the middle of the second, at the end.
-        foreach (int place in new[] { 0, 3, StageSteps, StageSteps + 3, 2 * StageSteps })
-        {
-            using var process = StartStages("killed");
-            WaitFor(process, () => StepsOfStages("killed") >= place || process.HasExited);
-            Thread.Sleep(random.Next(60));
-            if (process.HasExited)
-                break;
-            process.Kill();
-            kills++;
-        }
-
-        Assert.True(kills >= 4, $"the run was over after {kills} kills");
+        KillAt([0, 3, StageSteps, StageSteps + 3, 2 * StageSteps], random, () => StartStages("killed"), () => StepsOfStages("killed"));
         Finish(StartStages("killed"));
         using var straight = RunFolder.Open("straight", Runs);
         using var killed = RunFolder.Open("killed", Runs);
@@ -220,6 +196,24 @@ public sealed class KillTests : IDisposable
             File.WriteAllLines(Path.Combine(_folder, "pairs", $"{part}.jsonl"), File.ReadLines(Path.Combine(_folder, "data", $"{part}.jsonl")).Select(line => JsonNode.Parse(line)!)
                 .Select(pair => new JsonObject { ["prompt"] = $"English: {pair["en"]}\nFrench:", ["chosen"] = $" {pair["fr"]}", ["rejected"] = $" {pair["en"]}" }.ToJsonString()));
         }
+    }
+
+    // Kills a run again and again, each time some moments after it has come so far.
+    private static void KillAt(int[] places, Random random, Func<CliProcess> start, Func<int> lastStep)
+    {
+        int kills = 0;
+        foreach (int place in places)
+        {
+            using var process = start();
+            WaitFor(process, () => lastStep() >= place || process.HasExited);
+            Thread.Sleep(random.Next(60));
+            if (process.HasExited)
+                break;
+            process.Kill();
+            kills++;
+        }
+
+        Assert.True(kills >= 4, $"the run was over after {kills} kills");
     }
 
     // What a user would type: the same command until there is a run to resume.

@@ -24,15 +24,7 @@ public sealed class LoopChoicesTests : IDisposable
     {
         var config = Choice(choice);
         _project.Run(config, "straight");
-        using (var stop = new CancellationTokenSource())
-        {
-            _project.Run(config, "interrupted", happened =>
-            {
-                if (happened is RunEvent.Step { Number: 3 })
-                    stop.Cancel();
-            }, stop);
-        }
-
+        _project.Interrupt(config, "interrupted", atStep: 3);
         _project.Resume("interrupted");
         RunComparison.Equal(_project.Open("straight"), _project.Open("interrupted"));
         _project.Run(_project.Config(config.Method) with { Dtype = config.Dtype, Training = _project.Config(config.Method).Training with { GradientClip = config.Training.GradientClip, MicroBatchSize = config.Training.MicroBatchSize } }, "plain");

@@ -37,15 +37,7 @@ public sealed class PreferenceTests : IDisposable
         Assert.Contains(result.Summary.Metrics, metric => metric.Name == "preference accuracy");
         Assert.Equal(RunComparison.Validations(_project.Open("straight")).Min(validation => validation.Loss), result.Summary.BestValidationLoss);
 
-        using (var stop = new CancellationTokenSource())
-        {
-            _project.Run(config, "interrupted", happened =>
-            {
-                if (happened is RunEvent.Step { Number: 3 })
-                    stop.Cancel();
-            }, stop);
-        }
-
+        _project.Interrupt(config, "interrupted", atStep: 3);
         _project.Resume("interrupted");
         RunComparison.Equal(_project.Open("straight"), _project.Open("interrupted"));
     }

@@ -33,15 +33,7 @@ public sealed class RetentionTests : IDisposable
         Assert.All(steps, step => Assert.True(step.Forecast >= 0 && step.Strength > 0));
         Assert.NotEqual(steps[0].Strength, steps[^1].Strength);
 
-        using (var stop = new CancellationTokenSource())
-        {
-            _project.Run(config, "interrupted", happened =>
-            {
-                if (happened is RunEvent.Step { Number: 3 })
-                    stop.Cancel();
-            }, stop);
-        }
-
+        _project.Interrupt(config, "interrupted", atStep: 3);
         _project.Resume("interrupted");
         RunComparison.Equal(_project.Open("straight"), _project.Open("interrupted"));
     }
@@ -67,15 +59,7 @@ public sealed class RetentionTests : IDisposable
         double[] forecasts = [.. new[] { 0, 1e3, 1e6 }.Select(strength => _project.Run(Config(strength), $"lambda-{strength}").Forecast!.Value)];
         Assert.True(forecasts[0] > 0);
         Assert.Equal(forecasts.OrderDescending(), forecasts);
-        using (var stop = new CancellationTokenSource())
-        {
-            _project.Run(Config(1e3), "interrupted", happened =>
-            {
-                if (happened is RunEvent.Step { Number: 3 })
-                    stop.Cancel();
-            }, stop);
-        }
-
+        _project.Interrupt(Config(1e3), "interrupted", atStep: 3);
         _project.Resume("interrupted");
         RunComparison.Equal(_project.Open("lambda-1000"), _project.Open("interrupted"));
     }

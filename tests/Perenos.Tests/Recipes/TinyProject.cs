@@ -82,6 +82,17 @@ internal sealed class TinyProject : IDisposable
         return FineTune.Run(config, folder, Listener(happened), stop?.Token ?? CancellationToken.None);
     }
 
+    /// <summary>A run that its user stops in a step.</summary>
+    public void Interrupt(RunConfig config, string name, int atStep)
+    {
+        using var stop = new CancellationTokenSource();
+        Run(config, name, happened =>
+        {
+            if (happened is RunEvent.Step step && step.Number == atStep)
+                stop.Cancel();
+        }, stop);
+    }
+
     public RunResult Resume(string name, Action<RunEvent>? happened = null, CancellationTokenSource? stop = null)
     {
         using var folder = RunFolder.Resume(name, Runs);

@@ -1,7 +1,5 @@
 using Perenos.Kernels;
-using Perenos.Models;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 using Perenos.Training;
 using Perenos.Transfer;
 using TorchSharp;
@@ -131,20 +129,11 @@ public sealed class AnchorPenaltyTests
         var trainables = model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value, model.Parts.NormWeights.Contains(weight.Key))).ToList();
         foreach (var trainable in trainables)
             trainable.Tensor.requires_grad = true;
-        var importance = settings is EwcConfig ? Importance(model) : null;
+        var importance = settings is EwcConfig ? PenaltyTraining.Importance(model) : null;
         using var penalty = settings is null ? null : new AnchorPenalty(trainables, importance, settings);
         using var trainer = new Trainer(model, trainables, new TrainingConfig { WeightDecay = 0 }, new LearningRate(1e-3, Schedule.Constant, 0, 1000), penalty);
-        int[] ids = TinyModel.Tokens(12, seed: 3);
-        var batch = Batch.Of([new Example(ids, [.. ids.Select((_, place) => place > 0)], "row")]);
-        for (int step = 0; step < steps; step++)
-            trainer.TakeStep([batch]);
+        PenaltyTraining.TakeSteps(trainer, steps);
         after?.Invoke(penalty);
-        return [.. trainables.Select(trainable => Convert.ToHexString(trainable.Tensor.detach().contiguous().bytes))];
-    }
-
-    private static Dictionary<string, Tensor> Importance(CausalModel model)
-    {
-        using var generator = new Generator(5);
-        return model.Parts.Weights.ToDictionary(weight => weight.Key, weight => rand(weight.Value.shape, generator: generator).Increase(1e-3));
+        return PenaltyTraining.Bits(trainables);
     }
 }

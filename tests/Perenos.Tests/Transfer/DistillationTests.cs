@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
-using Perenos.Adapters;
 using Perenos.Checkpoints;
-using Perenos.Models;
+using Perenos.Recipes;
 using Perenos.Runs.Config;
 using Perenos.Testing;
 using Perenos.Text.Data;
@@ -56,7 +55,7 @@ public sealed class DistillationTests
         using var scope = NewDisposeScope();
         using var teacher = TinyModel.Start(name, seed: 1);
         using var student = TinyModel.Start(name, seed: method == "full" ? 2UL : 1UL);
-        using var lora = method == "full" ? null : Roughened(student, method);
+        using var lora = method == "full" ? null : RoughLora.On(student, method);
         var weights = lora?.Weights ?? student.Parts.Weights;
         foreach (var weight in weights.Values)
             weight.requires_grad = true;
@@ -74,7 +73,7 @@ public sealed class DistillationTests
             weight.grad = null;
 
         // With an adapter the teacher is the student itself with its adapter off.
-        var distillation = lora is null ? new Distillation(student, teacher, settings, () => null) : new Distillation(student, student, settings, () => new Off(lora));
+        var distillation = lora is null ? new Distillation(student, teacher, settings, () => null) : new Distillation(student, student, settings, () => new BareBase(lora, noise: null));
         var found = distillation.Backward(batch, scale);
         Assert.Equal(loss.item<float>(), found.item<float>(), 1e-5 * loss.item<float>());
         foreach (var (key, gradient) in expected)
@@ -94,17 +93,6 @@ public sealed class DistillationTests
         Assert.Equal(plain, new Distillation(model, model, new DistillationConfig { Weight = 5 }, () => null).Backward(batch, scale).item<float>(), 1e-5);
     }
 
-    private static Adapter Roughened(CausalModel model, string method)
-    {
-        var settings = new LoraConfig { Rank = 2, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-        var lora = Lora.Start(model.Parts, settings, seed: 3);
-        using var quiet = no_grad();
-        using var generator = new Generator(4);
-        foreach (var weight in lora.Weights.Values)
-            weight.copy_(randn(weight.shape, generator: generator).Times(0.2));
-        return lora;
-    }
-
     private static Example Learnt(int length, ulong seed)
     {
         int[] ids = TinyModel.Tokens(length, seed);
@@ -113,17 +101,4 @@ public sealed class DistillationTests
 
     private static double Tolerance(JsonNode expected, string loss, string what) =>
         Math.Max(5e-6, 10 * expected["max_abs_fp32_minus_fp64"]![loss]![what]!.GetValue<double>());
-
-    private sealed class Off : IDisposable
-    {
-        private readonly Adapter _lora;
-
-        public Off(Adapter lora)
-        {
-            _lora = lora;
-            lora.Detach();
-        }
-
-        public void Dispose() => _lora.Attach();
-    }
 }

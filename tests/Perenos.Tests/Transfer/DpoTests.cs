@@ -1,5 +1,5 @@
-using Perenos.Adapters;
 using Perenos.Models;
+using Perenos.Recipes;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Training;
@@ -24,7 +24,7 @@ public sealed class DpoTests
         using var scope = NewDisposeScope();
         using var reference = TinyModel.Start(name, seed: 1);
         using var model = TinyModel.Start(name, seed: method == "full" ? 2UL : 1UL);
-        using var lora = method == "full" ? null : Roughened(model, method);
+        using var lora = method == "full" ? null : RoughLora.On(model, method);
         var weights = lora?.Weights ?? model.Parts.Weights;
         foreach (var weight in weights.Values)
             weight.requires_grad = true;
@@ -53,7 +53,7 @@ public sealed class DpoTests
         foreach (var weight in weights.Values)
             weight.grad = null;
 
-        var dpo = lora is null ? new Dpo(model, reference, Settings, () => null) : new Dpo(model, model, Settings, () => new Off(lora));
+        var dpo = lora is null ? new Dpo(model, reference, Settings, () => null) : new Dpo(model, model, Settings, () => new BareBase(lora, noise: null));
         float[] found = dpo.Backward(Batch.Of(pairs), 1.0 / pairs.Length).data<float>().ToArray();
         Assert.Equal(loss.item<float>(), found[0], 1e-5);
         Assert.Equal(margins.mean().item<float>(), found[1], 1e-4);
@@ -136,17 +136,6 @@ public sealed class DpoTests
         Near.Equal(expected, found, 1e-5, "head");
     }
 
-    private static Adapter Roughened(CausalModel model, string method)
-    {
-        var settings = new LoraConfig { Rank = 2, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-        var lora = Lora.Start(model.Parts, settings, seed: 3);
-        using var quiet = no_grad();
-        using var generator = new Generator(4);
-        foreach (var weight in lora.Weights.Values)
-            weight.copy_(randn(weight.shape, generator: generator).Times(0.2));
-        return lora;
-    }
-
     // Prompts of three tokens, answers of 2 to 9, the rejected one of another length.
     private static Example[] Pairs(int count) => [.. Enumerable.Range(0, count).Select(pair =>
         Answered(pair, 2 + 3 * pair % 7, 2 * pair) with { Rejected = Answered(pair, 3 + 2 * pair % 5, 2 * pair + 1) })];
@@ -155,18 +144,5 @@ public sealed class DpoTests
     {
         int[] ids = [.. TinyModel.Tokens(3, seed: (ulong)pair), .. TinyModel.Tokens(length, seed: 100 + (ulong)answer)];
         return new Example(ids, [.. ids.Select((_, place) => place >= 3)], $"pair {pair}");
-    }
-
-    private sealed class Off : IDisposable
-    {
-        private readonly Adapter _lora;
-
-        public Off(Adapter lora)
-        {
-            _lora = lora;
-            lora.Detach();
-        }
-
-        public void Dispose() => _lora.Attach();
     }
 }

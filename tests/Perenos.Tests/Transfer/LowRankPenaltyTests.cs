@@ -2,7 +2,6 @@ using Perenos.Adapters;
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 using Perenos.Training;
 using Perenos.Transfer;
 using Xunit;
@@ -24,7 +23,7 @@ public sealed class LowRankPenaltyTests
         using var scope = NewDisposeScope();
         using var model = TinyModel.Start(name);
         using var adapter = Moved(model);
-        using var penalty = new LowRankPenalty(adapter, Importance(model), new EwcConfig { Fisher = "", Lambda = lambda, Form = PenaltyForm.InLoss });
+        using var penalty = new LowRankPenalty(adapter, PenaltyTraining.Importance(model), new EwcConfig { Fisher = "", Lambda = lambda, Form = PenaltyForm.InLoss });
         Assert.Equal(lambda * penalty.Energy(), penalty.AddToGradients(), 1e-9);
         int compared = 0;
         using var quiet = no_grad();
@@ -55,8 +54,8 @@ public sealed class LowRankPenaltyTests
         using var scope = NewDisposeScope();
         using var model = TinyModel.Start("llama");
         using var adapter = Moved(model);
-        using var penalty = new LowRankPenalty(adapter, Importance(model), new EwcConfig { Fisher = "", Lambda = lambda });
-        using var inLoss = new LowRankPenalty(adapter, Importance(model), new EwcConfig { Fisher = "", Lambda = lambda, Form = PenaltyForm.InLoss });
+        using var penalty = new LowRankPenalty(adapter, PenaltyTraining.Importance(model), new EwcConfig { Fisher = "", Lambda = lambda });
+        using var inLoss = new LowRankPenalty(adapter, PenaltyTraining.Importance(model), new EwcConfig { Fisher = "", Lambda = lambda, Form = PenaltyForm.InLoss });
         using var quiet = no_grad();
         foreach (var (name, weight) in adapter.Weights.Take(4))
         {
@@ -80,7 +79,7 @@ public sealed class LowRankPenaltyTests
         using var scope = NewDisposeScope();
         using var model = TinyModel.Start(name);
         var trainables = model.Parts.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
-        var importance = Importance(model);
+        var importance = PenaltyTraining.Importance(model);
         using var whole = new AnchorPenalty(trainables, importance, new EwcConfig { Fisher = "" });
         using var adapter = Moved(model);
         using var penalty = new LowRankPenalty(adapter, importance, new EwcConfig { Fisher = "" });
@@ -154,19 +153,10 @@ public sealed class LowRankPenaltyTests
         var trainables = adapter.Weights.Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
         foreach (var trainable in trainables)
             trainable.Tensor.requires_grad = true;
-        using var penalty = settings is null ? null : new LowRankPenalty(adapter, settings is EwcConfig ? Importance(model) : null, settings);
+        using var penalty = settings is null ? null : new LowRankPenalty(adapter, settings is EwcConfig ? PenaltyTraining.Importance(model) : null, settings);
         using var trainer = new Trainer(model, trainables, new TrainingConfig { WeightDecay = 0 }, new LearningRate(1e-2, Schedule.Constant, 0, 1000), penalty);
-        int[] ids = TinyModel.Tokens(12, seed: 3);
-        var batch = Batch.Of([new Example(ids, [.. ids.Select((_, place) => place > 0)], "row")]);
-        for (int step = 0; step < steps; step++)
-            trainer.TakeStep([batch]);
+        PenaltyTraining.TakeSteps(trainer, steps);
         after?.Invoke(penalty);
-        return [.. trainables.Select(trainable => Convert.ToHexString(trainable.Tensor.detach().contiguous().bytes))];
-    }
-
-    private static Dictionary<string, Tensor> Importance(CausalModel model)
-    {
-        using var generator = new Generator(5);
-        return model.Parts.Weights.ToDictionary(weight => weight.Key, weight => rand(weight.Value.shape, generator: generator).Increase(1e-3));
+        return PenaltyTraining.Bits(trainables);
     }
 }
