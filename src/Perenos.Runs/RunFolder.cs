@@ -100,8 +100,8 @@ public sealed class RunFolder : IDisposable
     {
         foreach (string path in new[] { nameOrPath, System.IO.Path.Combine(root, nameOrPath) })
         {
-            if (nameOrPath.Length > 0 && IsRun(path))
-                return new RunFolder(System.IO.Path.TrimEndingDirectorySeparator(path), held: null);
+            if (nameOrPath.Length > 0 && TryOpen(path) is { } found)
+                return found;
         }
 
         string? nearest = NearestName.Of(System.IO.Path.GetFileName(nameOrPath), List(root).Select(run => run.Name));
@@ -109,6 +109,9 @@ public sealed class RunFolder : IDisposable
             $"There is no run {nameOrPath}.",
             nearest is null ? "perenos runs lists them." : $"Did you mean {nearest}? perenos runs lists them.");
     }
+
+    /// <summary>The run in a folder; null where none has begun there.</summary>
+    public static RunFolder? TryOpen(string path) => IsRun(path) ? new RunFolder(System.IO.Path.TrimEndingDirectorySeparator(path), held: null) : null;
 
     /// <summary>Opens a run to go on with it: locked, and cleared of what a killed process left half written.</summary>
     /// <exception cref="PerenosException">There is no such run, or another process is training in it.</exception>

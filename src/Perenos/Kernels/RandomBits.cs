@@ -7,6 +7,7 @@ namespace Perenos.Kernels;
 /// <summary>16 random bits for each place, for rounding: a function of seed and place, so that no state has to be saved.</summary>
 internal static class RandomBits
 {
+    // One formula four times: the vectors of .NET share no public interface of operators.
     // A 32-bit mixer without bias worth the name: https://nullprogram.com/blog/2018/07/31/ ("lowbias32").
     private const uint First = 0x7FEB352D, Second = 0x846CA68B;
 

@@ -145,7 +145,8 @@ public static class FineTune
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         after.Write(folder.After);
         var preference = PreferenceScore.Of(run);
-        IReadOnlyList<Metric> scores = [.. examination.Scores(after), .. preference?.Metrics ?? []];
+        var scoresAfter = examination.Scores(after);
+        IReadOnlyList<Metric> scores = [.. scoresAfter, .. preference?.Metrics ?? []];
         tell(new RunEvent.Evaluation("after", scores));
         var samples = Samples(examination, before, after);
         foreach (var sample in samples)
@@ -162,7 +163,21 @@ public static class FineTune
             FirstLoss = events.OfType<RunEvent.Step>().FirstOrDefault()?.Loss,
             Seconds = events.OfType<RunEvent.Finished>().Last().Seconds,
         };
-        var result = new RunResult { End = end, Config = run.Config, Summary = summary, Examination = examination, Before = before, After = after, Forecast = forecast, NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [], Preference = preference };
+        var result = new RunResult
+        {
+            End = end,
+            Config = run.Config,
+            Summary = summary,
+            Examination = examination,
+            Before = before,
+            After = after,
+            ScoresBefore = examination.Scores(before),
+            ScoresAfter = scoresAfter,
+            Changes = changes,
+            Forecast = forecast,
+            NearestTokens = reading?.NearestTokens(run.Pretrained.Tokenizer) ?? [],
+            Preference = preference,
+        };
         result = result with { Report = RunReport.Describe(run, result, events, folder, listener.Clock) };
         Reports.HtmlReport.Write(folder.Report, result.Report);
         // Last: what it calls finished needs nothing more.

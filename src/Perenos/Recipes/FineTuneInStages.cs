@@ -128,7 +128,7 @@ public static class FineTuneInStages
             run = run with { Data = data };
         }
 
-        if (!File.Exists(Path.Combine(plan.Folder, Path.GetFileName(folder.Config))))
+        if (plan.Begun is null)
         {
             // A process that was killed before its run began has left half a folder.
             if (Directory.Exists(plan.Folder))
@@ -145,8 +145,8 @@ public static class FineTuneInStages
         StagedConfig config, IReadOnlyList<StagePlan> plans, StageExaminer examiner, List<StageState> states, RunFolder folder, DateTimeOffset started, RunStatus status)
     {
         var examination = examiner.Of(config.Data);
-        var runs = plans.Where(plan => File.Exists(Path.Combine(plan.Folder, Path.GetFileName(folder.Summary))))
-            .ToDictionary(plan => plan, plan => RunSummary.Read(RunFolder.Open(plan.Folder))!);
+        var runs = plans.Select(plan => (Plan: plan, Summary: plan.Begun is { } begun ? RunSummary.Read(begun) : null))
+            .Where(run => run.Summary is not null).ToDictionary(run => run.Plan, run => run.Summary!);
         List<StageSummary> stages = [.. states.Where(state => state.Plan is not null).Select(state => new StageSummary
         {
             Name = state.Name,

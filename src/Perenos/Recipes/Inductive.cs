@@ -1,6 +1,5 @@
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 
 namespace Perenos.Recipes;
 
@@ -9,7 +8,7 @@ public static class Inductive
 {
     /// <summary>The same run, once it is certain that its records have answers.</summary>
     /// <exception cref="PerenosException">They are plain text.</exception>
-    public static RunConfig Checked(RunConfig config) => RunData.ReadRecords(config.Data, config.Data.Path).Records[0] is TextRecord
+    public static RunConfig Checked(RunConfig config) => RunData.IsPlainText(config.Data)
         ? throw new PerenosException($"{config.Data.Path} is plain text, and inductive transfer learns from answers.", "Give --prompt and --completion, or choose --mode unsupervised.")
         : config;
 }

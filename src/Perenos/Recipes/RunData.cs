@@ -74,15 +74,28 @@ public sealed record RunData
         }), schema);
     }
 
+    /// <summary>Whether the source is plain text, without answers; reads its first record only.</summary>
+    /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
+    internal static bool IsPlainText(DataConfig data)
+    {
+        var first = RecordFile.Read(HubLocation.InCache(data.Path, HubKind.Dataset)).Take(1).ToList();
+        return SchemaOf(data, data.Path, first).Records(first).First() is TextRecord;
+    }
+
     /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
     public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path, bool isPreference = false)
     {
         var raws = RecordFile.Read(HubLocation.InCache(path, HubKind.Dataset)).ToList();
+        var schema = SchemaOf(data, path, raws, isPreference);
+        return ([.. schema.Records(raws)], schema.Description);
+    }
+
+    private static Schema SchemaOf(DataConfig data, string path, List<RawRecord> raws, bool isPreference = false)
+    {
         if (raws.Count == 0)
             throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
-        var schema = isPreference ? PreferenceSchema.For(raws[0]) : Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
-        return ([.. schema.Records(raws)], schema.Description);
+        return isPreference ? PreferenceSchema.For(raws[0]) : Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
     }
 
     // The stop token alone would be learnt: silence.

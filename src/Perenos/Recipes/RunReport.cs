@@ -56,9 +56,8 @@ internal static class RunReport
     /// <summary>The report with another run beside it, such as the same training from scratch.</summary>
     public static ReportModel Beside(ReportModel report, RunResult result, string name, RunResult other)
     {
-        var scores = other.Examination!.Scores(other.After!);
-        var rows = report.Results!.Rows.Select(row => row with { Values = [.. row.Values, scores.FirstOrDefault(score => score.Name == row.Name)] });
-        var gain = other.Examination.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.Bleu);
+        var rows = report.Results!.Rows.Select(row => row with { Values = [.. row.Values, other.ScoresAfter.FirstOrDefault(score => score.Name == row.Name)] });
+        var gain = other.Examination!.Changes(other.After!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.Bleu);
         Finding[] finding = gain is null ? [] : [new Finding(gain.Low > 0 ? FindingTone.Gained : gain.High < 0 ? FindingTone.Lost : FindingTone.Neutral,
             $"{Signed(gain.Value, 1)} BLEU", $"against {name}: what transfer itself is worth at the same data and budget, {Interval(gain, 1)}.")];
         return report with
@@ -72,7 +71,7 @@ internal static class RunReport
     /// <summary>Gain and loss in sentences, for the report and for the last lines of the command.</summary>
     public static IReadOnlyList<Finding> Verdict(RunResult result, IReadOnlyList<RunEvent> events)
     {
-        List<Finding> findings = Findings(result.Examination!, result.Before!, result.After!, result.Config.Retention.Penalty?.Budget);
+        List<Finding> findings = Findings(result.Changes, result.Examination!.Answers.Count > 0, result.Config.Retention.Penalty?.Budget);
         if (result.Preference is { } preference)
         {
             var (accuracy, margin) = (preference.Accuracy, preference.Margin);
@@ -88,11 +87,11 @@ internal static class RunReport
         return findings;
     }
 
-    /// <summary>What changed from one judgement to another, in sentences.</summary>
-    public static List<Finding> Findings(Examination examination, Judgement before, Judgement after, double? budget = null)
+    /// <summary>Changes in sentences; the test loss only where there are no answers to score.</summary>
+    public static List<Finding> Findings(IReadOnlyList<Metric> changes, bool hasAnswers, double? budget = null)
     {
         List<Finding> findings = [];
-        foreach (var change in examination.Changes(before, after))
+        foreach (var change in changes)
         {
             var (isBetterUp, what, unit, decimals) = change.Name switch
             {
@@ -101,7 +100,7 @@ internal static class RunReport
                 Judgement.Names.GeneralLoss => (false, "on general text (nats per token): " + Forgotten(change) + Beyond(change, budget), "nats", 3),
                 _ => (true, "", "", 0),
             };
-            if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && examination.Answers.Count > 0)
+            if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && hasAnswers)
                 continue;
             bool isClear = change.Low > 0 || change.High < 0;
             var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
@@ -232,14 +231,12 @@ internal static class RunReport
 
     private static ResultSection Results(RunResult result)
     {
-        var examination = result.Examination!;
-        var (before, after) = (examination.Scores(result.Before!), examination.Scores(result.After!));
         return new ResultSection
         {
             States = [result.Config.Start is RandomStart ? "random weights" : "base as it is", "adapted"],
-            Rows = [.. before.Zip(after, (first, second) => new ResultRow(first.Name,
+            Rows = [.. result.ScoresBefore.Zip(result.ScoresAfter, (first, second) => new ResultRow(first.Name,
                 !IsLoss(first.Name), [first, second], IsLoss(first.Name) ? 3 : 1))],
-            Note = $"{examination.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
+            Note = $"{result.Examination!.Records.Count} held-out records; 95 % intervals by bootstrap over records, {result.Config.Evaluation.Resamples} resamples.",
         };
     }
 
@@ -258,15 +255,14 @@ internal static class RunReport
 
     private static ForgettingSection? Forgetting(RunResult result)
     {
-        var examination = result.Examination!;
-        if (examination.Changes(result.Before!, result.After!).FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss) is not { } change)
+        if (result.Changes.FirstOrDefault(change => change.Name == Judgement.Names.GeneralLoss) is not { } change)
             return null;
-        double Loss(Judgement judgement) => examination.Scores(judgement).First(score => score.Name == Judgement.Names.GeneralLoss).Value;
+        static double Loss(IReadOnlyList<Metric> scores) => scores.First(score => score.Name == Judgement.Names.GeneralLoss).Value;
         return new ForgettingSection
         {
             Rows = [new ForgettingRow(result.Config.Evaluation.Reference is { } path ? ShortName(path) : "English and French paragraphs",
-                Loss(result.Before!), Loss(result.After!), change.Value, change.Low, change.High)],
-            Note = $"{examination.Reference.Count} documents, {result.After!.Reference.Sum(document => document.Tokens):N0} tokens, read in sliding windows; the interval is a paired bootstrap over documents.",
+                Loss(result.ScoresBefore), Loss(result.ScoresAfter), change.Value, change.Low, change.High)],
+            Note = $"{result.Examination!.Reference.Count} documents, {result.After!.Reference.Sum(document => document.Tokens):N0} tokens, read in sliding windows; the interval is a paired bootstrap over documents.",
         };
     }
 

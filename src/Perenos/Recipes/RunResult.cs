@@ -30,6 +30,15 @@ public sealed record RunResult
     /// <summary>The model as it became.</summary>
     public Judgement? After { get; init; }
 
+    /// <summary>Scores of <see cref="Before"/>, each with its interval.</summary>
+    public IReadOnlyList<Metric> ScoresBefore { get; init; } = [];
+
+    /// <summary>Scores of <see cref="After"/>.</summary>
+    public IReadOnlyList<Metric> ScoresAfter { get; init; } = [];
+
+    /// <summary>What changed from the one to the other, with the intervals of the paired differences.</summary>
+    public IReadOnlyList<Metric> Changes { get; init; } = [];
+
     /// <summary>The real token nearest to each virtual one, with the cosine; empty without virtual tokens among the embeddings.</summary>
     public IReadOnlyList<string> NearestTokens { get; init; } = [];
 

@@ -44,15 +44,15 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
     {
         // The first stage on the same data has judged it already.
         var same = plans.FirstOrDefault(plan => plan.From is null && plan.Config.Data == data && plan.Stage.SelfTraining is null);
-        if (same is not null && Path.Combine(same.Folder, Path.GetFileName(folder.Before)) is var measured && File.Exists(measured))
-            return Judgement.Read(measured);
+        if (same?.Begun is { } begun && File.Exists(begun.Before))
+            return Judgement.Read(begun.Before);
         string name = data == config.Data ? "base.json" : $"base-{plans.First(plan => plan.Config.Data == data).Stage.Name}.json";
         return Judge(new TrainedModel(((PretrainedStart)config.Start).Model, []), data, name);
     }
 
     /// <summary>What a finished stage left, on the target.</summary>
     public Judgement Target(StagePlan plan) => plan.Config.Data == config.Data && plan.Stage.SelfTraining is null
-        ? Judgement.Read(Path.Combine(plan.Folder, Path.GetFileName(folder.After)))
+        ? Judgement.Read(plan.Begun!.After)
         : Judge(plan.Result, config.Data, $"target-{plan.FolderName}.json");
 
     /// <summary>The same without the adapter that stayed attached in training; null where there was none.</summary>
@@ -62,7 +62,7 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
 
     /// <summary>What a finished stage left, on its own data; null where these are the target's.</summary>
     public Judgement? Own(StagePlan plan) => plan.Config.Data != config.Data && plan.Stage.SelfTraining is null
-        ? Judgement.Read(Path.Combine(plan.Folder, Path.GetFileName(folder.After)))
+        ? Judgement.Read(plan.Begun!.After)
         : null;
 
     private Judgement Judge(TrainedModel model, DataConfig data, string file)

@@ -29,6 +29,9 @@ internal sealed record StagePlan
     /// <summary>Last part of the folder, such as <c>2-prompts</c>.</summary>
     public string FolderName => Path.GetFileName(Folder);
 
+    /// <summary>The stage's run; null before it begins.</summary>
+    public RunFolder? Begun => RunFolder.TryOpen(Folder);
+
     /// <summary>What it leaves.</summary>
     public TrainedModel Result => TrainedModel.Of(Config, Folder);
 

@@ -58,11 +58,12 @@ internal static class StagedReport
 
     private static IEnumerable<Finding> Findings(StageState state, Examination target, Judgement before, StageExaminer examiner)
     {
-        foreach (var finding in RunReport.Findings(target, before, state.Target))
+        foreach (var finding in RunReport.Findings(target.Changes(before, state.Target), target.Answers.Count > 0))
             yield return finding with { Sentence = $"{state.Name}: {finding.Sentence}" };
         if (state.Own is not { } own)
             yield break;
-        foreach (var finding in RunReport.Findings(examiner.Of(state.Plan!.Config.Data), own.Base, own.After with { Reference = [] }))
+        var test = examiner.Of(state.Plan!.Config.Data);
+        foreach (var finding in RunReport.Findings(test.Changes(own.Base, own.After with { Reference = [] }), test.Answers.Count > 0))
             yield return finding with { Sentence = $"{state.Name}, on its own data: {finding.Sentence}" };
     }
 

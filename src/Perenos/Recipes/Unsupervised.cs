@@ -1,6 +1,5 @@
 using Perenos.Runs;
 using Perenos.Runs.Config;
-using Perenos.Text.Data;
 
 namespace Perenos.Recipes;
 
@@ -21,7 +20,7 @@ public static class Unsupervised
 
     /// <summary>The same run, once it is certain that it reads plain text.</summary>
     /// <exception cref="PerenosException">The records have prompts and answers.</exception>
-    public static RunConfig Checked(RunConfig config) => RunData.ReadRecords(config.Data, config.Data.Path).Records[0] is TextRecord
+    public static RunConfig Checked(RunConfig config) => RunData.IsPlainText(config.Data)
         ? config
         : throw new PerenosException($"The records of {config.Data.Path} have answers, and unsupervised transfer reads plain text.", "Give --text \"{field}\", or choose --mode inductive.");
 }
