@@ -108,8 +108,10 @@ public sealed class LowRankPenalty : IWeightPull
     private static Tensor Nearer(Tensor rows, Tensor share, Tensor others, double strength)
     {
         long rank = others.shape[1];
-        var products = others.unsqueeze(2).mul(others.unsqueeze(1)).flatten(1); // (m, r · r)
-        var pull = share.matmul(products).view(-1, rank, rank).to(ScalarType.Float64); // (n, r, r)
+        var wide = others.to(ScalarType.Float64);
+        var products = wide.unsqueeze(2).mul(wide.unsqueeze(1)).flatten(1); // (m, r · r)
+        // float64: what float32 rounds off a sum can make its least eigenvalue negative, and a great strength multiplies it.
+        var pull = share.to(ScalarType.Float64).matmul(products).view(-1, rank, rank); // (n, r, r)
         var most = pull.diagonal(dim1: 1, dim2: 2).amax([1]); // (n)
         var factor = most.reciprocal().Times(GreatestPull).minimum(Arithmetic.Filled([1], strength, ScalarType.Float64, pull.device)).view(-1, 1, 1);
         var unit = eye(rank, dtype: ScalarType.Float64, device: pull.device);
