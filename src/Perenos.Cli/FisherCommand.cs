@@ -20,6 +20,7 @@ internal static class FisherCommand
         var tokens = new Option<int>("--tokens") { Description = "Tokens to use.", DefaultValueFactory = _ => 50_000, HelpName = "number" };
         var length = new Option<int>("--maximum-length") { Description = "Most tokens in an example.", DefaultValueFactory = _ => 256, HelpName = "number" };
         var batch = new Option<int>("--batch-size") { Description = "Examples in a backward pass of the sampled form; fewer mean less noise and more time.", DefaultValueFactory = _ => 1, HelpName = "number" };
+        var sketch = new Option<int>("--sketch") { Description = "Rows of what the weights do together, by which tune forecasts forgetting; each is 2 bytes for every seventh weight. 0 for none.", DefaultValueFactory = _ => FisherSketch.DefaultRows, HelpName = "number" };
         var add = new Option<string?>("--add") { Description = "Earlier Fisher file of the same base whose values are added.", HelpName = "file" };
         var decay = new Option<double>("--decay") { Description = "Weight of the earlier values.", DefaultValueFactory = _ => 1, HelpName = "number" };
         var seed = new Option<ulong>("--seed") { Description = "Seed of examples and labels.", HelpName = "number" };
@@ -28,7 +29,7 @@ internal static class FisherCommand
             "perenos fisher --model base --data general.txt --output fisher.safetensors",
             "perenos tune --model base --data pairs.jsonl --method full --fisher fisher.safetensors --forget-at-most 0.02",
             "perenos fisher show fisher.safetensors")
-        { model, data, output, prompt, completion, estimator, tokens, length, batch, add, decay, seed, dtype, Show() };
+        { model, data, output, prompt, completion, estimator, tokens, length, batch, sketch, add, decay, seed, dtype, Show() };
         command.SetAction(parsed =>
         {
             var request = new FisherRequest
@@ -39,6 +40,7 @@ internal static class FisherCommand
                 Estimator = parsed.GetValue(estimator),
                 BatchSize = parsed.GetValue(batch),
                 MostTokens = parsed.GetValue(tokens),
+                SketchRows = parsed.GetValue(sketch),
                 Earlier = parsed.GetValue(add),
                 Decay = parsed.GetValue(decay),
                 Seed = parsed.GetValue(seed),
@@ -59,7 +61,7 @@ internal static class FisherCommand
         {
             using var fisher = FisherFile.Open(parsed.GetValue(file)!);
             var origin = fisher.Origin;
-            Console.WriteLine($"{origin.Base} on {origin.Corpus}: {origin.Estimator}, {origin.Tokens:N0} tokens, {origin.Passes:N0} passes, computed in {origin.ComputeType}");
+            Console.WriteLine($"{origin.Base} on {origin.Corpus}: {origin.Estimator}, {origin.Tokens:N0} tokens, {origin.Passes:N0} passes, computed in {origin.ComputeType}, sketch of {fisher.SketchRows} rows");
             AnsiConsole.Write(ShareTable("layer", FisherShares.ByLayer(fisher)));
             AnsiConsole.Write(ShareTable("kind of weight", FisherShares.ByKind(fisher)));
             return 0;

@@ -10,7 +10,7 @@ using ScottPlot;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 string root = args[0];
-var runs = Directory.EnumerateDirectories(root).Where(folder => File.Exists(Path.Combine(folder, "after.json"))).Order(StringComparer.Ordinal).Select(Read).ToList();
+var runs = Directory.EnumerateDirectories(root).Where(folder => File.Exists(Path.Combine(folder, "summary.json"))).Order(StringComparer.Ordinal).SelectMany(Read).ToList();
 foreach (var corpus in runs.GroupBy(run => run.Corpus))
 {
     var methods = corpus.GroupBy(run => run.Method).Select(group => Summarize(group.Key, [.. group])).OrderBy(method => method.Loss.Score).ToList();
@@ -30,17 +30,40 @@ foreach (var corpus in runs.GroupBy(run => run.Corpus))
 
 static string Interval(ConfidenceInterval interval) => $"{interval.Value:F3} [{interval.Lower:F3}, {interval.Upper:F3}]";
 
-Run Read(string folder)
+// Of a run in stages the last state, and that with its adapter taken off.
+IEnumerable<Run> Read(string folder)
 {
     string[] name = Path.GetFileName(folder).Split('-');
-    var summary = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "summary.json")))!;
-    var (before, after) = (Json("before.json"), Json("after.json"));
-    long learns = File.ReadLines(Path.Combine(folder, "events.jsonl")).Select(line => JsonNode.Parse(line)!).Where(line => line["trainable_parameters"] is not null).Select(line => (long)line["trainable_parameters"]!).FirstOrDefault();
-    double[] forgotten = [.. Nats(after, "reference").Zip(Nats(before, "reference"), (end, start) => end - start)];
-    double bleu = summary["metrics"]!.AsArray().Where(metric => (string)metric!["name"]! == "BLEU").Select(metric => (double)metric!["value"]!).First();
-    return new(name[0], string.Join('-', name[1..^1]), bleu, Nats(after, "losses"), Tokens(after, "losses"), forgotten, Tokens(after, "reference"), learns, (double)summary["seconds"]!, (double)summary["peak_memory"]!);
+    string method = string.Join('-', name[1..^1]);
+    var summary = Json(folder, "summary.json");
+    if ((string)summary["status"]! != "finished")
+        yield break;
+    if (summary["stages"] is not JsonArray { Count: > 0 } stages)
+    {
+        yield return Of(method, folder, Json(folder, "after.json"), summary["metrics"]!);
+        yield break;
+    }
 
-    JsonNode Json(string file) => JsonNode.Parse(File.ReadAllText(Path.Combine(folder, file)))!;
+    string last = Directory.EnumerateDirectories(Path.Combine(folder, "stages")).Max(StringComparer.Ordinal)!;
+    foreach (var state in stages.Where(state => ((string)state!["folder"]!).EndsWith(Path.GetFileName(last), StringComparison.Ordinal)))
+    {
+        bool isOff = ((string)state!["name"]!).EndsWith("adapter off", StringComparison.Ordinal);
+        yield return isOff
+            ? Of(method + ", prompt off", last, Json(folder, $"target-{Path.GetFileName(last)}-off.json"), state["metrics"]!)
+            : Of(method, last, Json(last, "after.json"), state["metrics"]!);
+    }
+
+    Run Of(string method, string trained, JsonNode after, JsonNode metrics)
+    {
+        string start = Path.Combine(folder, "stages");
+        var before = Json(Directory.Exists(start) ? Directory.EnumerateDirectories(start).Min(StringComparer.Ordinal)! : folder, "before.json");
+        long learns = File.ReadLines(Path.Combine(trained, "events.jsonl")).Select(line => JsonNode.Parse(line)!).Where(line => line["trainable_parameters"] is not null).Select(line => (long)line["trainable_parameters"]!).FirstOrDefault();
+        double[] forgotten = [.. Nats(after, "reference").Zip(Nats(before, "reference"), (end, start) => end - start)];
+        double bleu = metrics.AsArray().Where(metric => (string)metric!["name"]! == "BLEU").Select(metric => (double)metric!["value"]!).First();
+        return new(name[0], method, bleu, Nats(after, "losses"), Tokens(after, "losses"), forgotten, Tokens(after, "reference"), learns, (double)summary["seconds"]!, (double)summary["peak_memory"]!);
+    }
+
+    static JsonNode Json(string place, string file) => JsonNode.Parse(File.ReadAllText(Path.Combine(place, file)))!;
 }
 
 static double[] Nats(JsonNode judgement, string part) => [.. judgement[part]!.AsArray().Select(item => (double)item!["nats"]!)];

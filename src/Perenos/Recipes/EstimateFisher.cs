@@ -5,6 +5,7 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
 using Perenos.Transfer;
+using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
 
@@ -32,6 +33,9 @@ public sealed record FisherRequest
     /// <summary>An earlier file of the same base whose values are added, or none.</summary>
     public string? Earlier { get; init; }
 
+    /// <summary>Rows of the sketch, by which forgetting is forecast; 0 for none. Each is 2 bytes for every seventh weight.</summary>
+    public int SketchRows { get; init; } = FisherSketch.DefaultRows;
+
     /// <summary>Weight of the earlier values.</summary>
     public double Decay { get; init; } = 1;
 
@@ -49,18 +53,20 @@ public static class EstimateFisher
     /// <exception cref="PerenosException">Model, text or the earlier file cannot be used.</exception>
     public static FisherOrigin Run(FisherRequest request, Action<int, int> progress, CancellationToken stop)
     {
-        if (request.BatchSize < 1 || request.MostTokens < 2 || !(request.Decay is >= 0 and <= 1))
-            throw new PerenosException($"Batch size {request.BatchSize}, tokens {request.MostTokens} and decay {request.Decay} are not all usable.", "Use at least 1 example, at least 2 tokens, and a decay of 0 to 1.");
+        if (request.BatchSize < 1 || request.MostTokens < 2 || request.SketchRows < 0 || !(request.Decay is >= 0 and <= 1))
+            throw new PerenosException($"Batch size {request.BatchSize}, tokens {request.MostTokens}, sketch {request.SketchRows} and decay {request.Decay} are not all usable.", "Use at least 1 example, at least 2 tokens, 0 or more rows, and a decay of 0 to 1.");
         var type = ComputeTypes.Choose(request.Dtype).Type;
         using var pretrained = Pretrained.Open(HubLocation.InCache(request.Model, HubKind.Model), type);
         string hash = Fingerprint.OfWeights(pretrained.Location);
         using var earlier = request.Earlier is { } path ? FisherFile.Open(path) : null;
         // Looked at first: an hour of estimating must not end in a refusal.
         var before = earlier?.ValuesFor(pretrained.Model.Parts.Weights, hash);
+        IReadOnlyDictionary<string, Tensor>? sketchBefore = null;
         try
         {
+            sketchBefore = earlier?.SketchFor(pretrained.Model.Parts.Weights);
             var examples = Examples(request, pretrained);
-            using var fisher = FisherInformation.Estimate(pretrained.Model, examples, request.Estimator, request.BatchSize, request.Seed, progress, stop);
+            using var fisher = FisherInformation.Estimate(pretrained.Model, examples, request.Estimator, request.BatchSize, request.Seed, request.SketchRows, progress, stop);
             var origin = new FisherOrigin
             {
                 Estimator = request.Estimator,
@@ -75,7 +81,7 @@ public static class EstimateFisher
             };
             if (before is not null)
             {
-                fisher.Add(before, request.Decay);
+                fisher.Add(before, request.Decay, sketchBefore);
                 origin = origin with { Corpus = $"{earlier!.Origin.Corpus}; {origin.Corpus}", Tasks = earlier.Origin.Tasks + 1, Decay = request.Decay };
             }
 
@@ -84,7 +90,7 @@ public static class EstimateFisher
         }
         finally
         {
-            foreach (var values in before?.Values ?? [])
+            foreach (var values in (before?.Values ?? []).Concat(sketchBefore?.Values ?? []))
                 values.Dispose();
         }
     }

@@ -140,7 +140,7 @@ public static class FineTune
         PreparedRun run, RunFolder folder, TrainingState state, TrainingEnd end, Examination examination, Judgement before, PromptReading? reading, long start,
         Action<RunEvent> tell, RunListener listener, CancellationToken stop)
     {
-        double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Energy() : null;
+        double? forecast = run.Config.Retention.Penalty is EwcConfig ? run.Penalty!.Forecast() : null;
         Save(run, folder);
         var after = examination.Take(run.Pretrained.Model, run.Pretrained.Tokenizer, Prefix(run.Pretrained), listener.Progress, stop);
         after.Write(folder.After);

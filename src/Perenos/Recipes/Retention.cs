@@ -49,16 +49,23 @@ internal static class Retention
     {
         if (config.Retention.Penalty is not { } penalty)
             return null;
-        IWeightPull Pull(IReadOnlyDictionary<string, Tensor>? importance) =>
-            adapter is null ? new AnchorPenalty(trainables, importance, penalty) : new LowRankPenalty(adapter, importance, penalty);
+        IWeightPull Pull(IReadOnlyDictionary<string, Tensor>? importance, FisherSketch? sketch) =>
+            adapter is null ? new AnchorPenalty(trainables, importance, penalty, sketch: sketch) : new LowRankPenalty(adapter, importance, penalty, sketch);
         if (penalty is not EwcConfig ewc)
-            return Pull(importance: null);
-        using var file = FisherFile.Open(ewc.Fisher);
+            return Pull(importance: null, sketch: null);
         var weights = adapter is null ? trainables.ToDictionary(trainable => trainable.Name, trainable => trainable.Tensor) : LowRankPenalty.WeightsOf(adapter);
-        var values = file.ValuesFor(weights, Fingerprint.OfWeights(pretrained.Location));
+        var file = FisherFile.Open(ewc.Fisher);
+        IReadOnlyDictionary<string, Tensor> values = new Dictionary<string, Tensor>();
         try
         {
-            return Pull(values);
+            values = file.ValuesFor(weights, Fingerprint.OfWeights(pretrained.Location));
+            // The sketch stays in the file, which is closed with it.
+            return Pull(values, file.SketchFor(weights) is { } rows ? new FisherSketch(rows, file) : null);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
         }
         finally
         {

@@ -13,8 +13,11 @@ public interface IWeightPull : IDisposable
     /// <summary>λ.</summary>
     double Strength { get; }
 
-    /// <summary>½ Σ F (θ − θ*)² of the weights as they are: with the Fisher information, the forecast of what the guarded text has lost, in nats per token.</summary>
+    /// <summary>½ Σ F (θ − θ*)² of the weights as they are.</summary>
     double Energy();
+
+    /// <summary>What the guarded text is expected to have lost by the weights as they are, in nats per token: with a sketch of the Fisher information ½ Δᵀ F Δ, else the energy.</summary>
+    double Forecast();
 
     /// <summary>Before clipping: adds its share to the gradients. Gives the penalty's value, in nats per token; 0 where it acts after the step.</summary>
     double AddToGradients();

@@ -17,6 +17,7 @@ public sealed class AnchorPenalty : IWeightPull
     private readonly PenaltyConfig _settings;
     private readonly Dictionary<string, Held> _held = [];
     private readonly PenaltyStrength _strength;
+    private readonly FisherSketch? _sketch;
     private double _energy;
 
     /// <summary>Holds importance and anchor: the anchor exactly, in bfloat16 where that holds them.</summary>
@@ -24,21 +25,23 @@ public sealed class AnchorPenalty : IWeightPull
     /// <param name="importance">F of every tensor by name, which is copied; none for L2-SP.</param>
     /// <param name="settings">Strength, budget and form.</param>
     /// <param name="anchor">Another anchor than the present weights; copied.</param>
+    /// <param name="sketch">What the weights do together, for the forecast; freed with this. None leaves the diagonal's forecast.</param>
     /// <param name="importanceType">Type in which F is held: bfloat16 is exact to 0.4 %, and halves the memory.</param>
     public AnchorPenalty(
         IReadOnlyList<Trainable> trainables,
         IReadOnlyDictionary<string, Tensor>? importance,
         PenaltyConfig settings,
         IReadOnlyDictionary<string, Tensor>? anchor = null,
+        FisherSketch? sketch = null,
         ScalarType importanceType = ScalarType.BFloat16)
     {
-        (_trainables, _settings, _strength) = (trainables, settings, new PenaltyStrength(settings));
+        (_trainables, _settings, _strength, _sketch) = (trainables, settings, new PenaltyStrength(settings), sketch);
         using var quiet = no_grad();
         foreach (var trainable in trainables)
         {
             using var scope = NewDisposeScope();
             var share = importance?[trainable.Name].to(importanceType, trainable.Tensor.device, copy: true).contiguous().DetachFromDisposeScope();
-            _held.Add(trainable.Name, new Held(share, AnchorOf(anchor?[trainable.Name] ?? trainable.Tensor).DetachFromDisposeScope()));
+            _held.Add(trainable.Name, new Held(trainable.Tensor, share, AnchorOf(anchor?[trainable.Name] ?? trainable.Tensor).DetachFromDisposeScope()));
         }
     }
 
@@ -47,6 +50,9 @@ public sealed class AnchorPenalty : IWeightPull
 
     /// <inheritdoc/>
     public double Energy() => _trainables.Sum(trainable => AnchorPull.Step(trainable.Tensor, null, _held[trainable.Name].Importance, _held[trainable.Name].Anchor, 0, 0));
+
+    /// <inheritdoc/>
+    public double Forecast() => _sketch?.Energy(_held.Keys, ChangeOf, Energy()) ?? Energy();
 
     /// <inheritdoc/>
     public double AddToGradients()
@@ -80,7 +86,7 @@ public sealed class AnchorPenalty : IWeightPull
     /// <inheritdoc/>
     public PullReport EndStep()
     {
-        var report = _strength.EndStep(_energy);
+        var report = _strength.EndStep(_energy, _sketch is null ? null : Forecast);
         _energy = 0;
         return report;
     }
@@ -98,7 +104,10 @@ public sealed class AnchorPenalty : IWeightPull
         }
 
         _strength.Dispose();
+        _sketch?.Dispose();
     }
+
+    private Tensor ChangeOf(string name) => _held[name].Weight.detach().to(ScalarType.Float32) - _held[name].Anchor;
 
     // A checkpoint in bfloat16 is exact in bfloat16, whatever it is opened as.
     private static Tensor AnchorOf(Tensor weight)
@@ -109,5 +118,5 @@ public sealed class AnchorPenalty : IWeightPull
         return (isExact ? narrow : wide.clone()).contiguous().MoveToOuterDisposeScope();
     }
 
-    private sealed record Held(Tensor? Importance, Tensor Anchor);
+    private sealed record Held(Tensor Weight, Tensor? Importance, Tensor Anchor);
 }

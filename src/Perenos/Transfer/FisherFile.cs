@@ -50,20 +50,33 @@ public sealed class FisherFile : IDisposable
 {
     private const string Kind = "perenos.fisher.1", Units = "nats^2 per token and squared unit of the weight";
 
+    private const string SketchPrefix = "sketch.";
+
     private readonly SafetensorsFile _file;
 
-    private FisherFile(SafetensorsFile file, FisherOrigin origin) => (_file, Origin) = (file, origin);
+    private FisherFile(SafetensorsFile file, FisherOrigin origin)
+    {
+        (_file, Origin) = (file, origin);
+        Tensors = file.Tensors.Where(tensor => !tensor.Key.StartsWith(SketchPrefix, StringComparison.Ordinal)).ToDictionary(StringComparer.Ordinal);
+    }
 
     /// <summary>Where it comes from.</summary>
     public FisherOrigin Origin { get; }
 
-    /// <summary>Names and shapes.</summary>
-    public IReadOnlyDictionary<string, TensorInfo> Tensors => _file.Tensors;
+    /// <summary>Names and shapes of the weights that it has values for.</summary>
+    public IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
+
+    /// <summary>Rows of the sketch; 0 where the file has none.</summary>
+    public long SketchRows => _file.Tensors.FirstOrDefault(tensor => tensor.Key.StartsWith(SketchPrefix, StringComparison.Ordinal)).Value?.Shape[0] ?? 0;
 
     /// <summary>Writes an estimate.</summary>
     /// <exception cref="PerenosException">The file cannot be written.</exception>
-    public static void Save(string path, FisherInformation fisher, FisherOrigin origin) =>
-        SafetensorsWriter.Write(path, fisher.Importance.Select(entry => (entry.Key, entry.Value)), new Dictionary<string, string>
+    public static void Save(string path, FisherInformation fisher, FisherOrigin origin)
+    {
+        using var scope = NewDisposeScope();
+        var importance = fisher.Importance.Select(entry => (entry.Key, entry.Value));
+        var sketch = (fisher.Sketch ?? new Dictionary<string, Tensor>()).Select(entry => (SketchPrefix + entry.Key, entry.Value.to(ScalarType.BFloat16)));
+        SafetensorsWriter.Write(path, importance.Concat(sketch), new Dictionary<string, string>
         {
             ["kind"] = Kind,
             ["units"] = Units,
@@ -79,6 +92,7 @@ public sealed class FisherFile : IDisposable
             ["tasks"] = Text(origin.Tasks),
             ["decay"] = Text(origin.Decay),
         });
+    }
 
     /// <summary>Opens an estimate; no values are read.</summary>
     /// <exception cref="PerenosException">The file is missing, malformed or something else.</exception>
@@ -133,6 +147,30 @@ public sealed class FisherFile : IDisposable
         }
     }
 
+    /// <summary>The sketch's rows of some weights, or none where the file has no sketch; the caller owns the tensors, which lie in this file while it is open.</summary>
+    /// <exception cref="PerenosException">It fits other weights, or holds what no numbers are.</exception>
+    public IReadOnlyDictionary<string, Tensor>? SketchFor(IReadOnlyDictionary<string, Tensor> weights)
+    {
+        if (SketchRows == 0)
+            return null;
+        foreach (var (name, weight) in weights)
+        {
+            long[] shape = [SketchRows, FisherSketch.ThinnedCount(weight.numel())];
+            if (!_file.Tensors.TryGetValue(SketchPrefix + name, out var info) || !info.Shape.SequenceEqual(shape))
+                throw new PerenosException($"{_file.Location}: the sketch of {name} is missing or of another shape than [{string.Join(", ", shape)}].", "Estimate it anew for this model.");
+        }
+
+        var rows = weights.Keys.ToDictionary(name => name, name => _file.Read(SketchPrefix + name), StringComparer.Ordinal);
+        if (rows.FirstOrDefault(entry => !IsFinite(entry.Value)) is { Key: { } wrong })
+        {
+            foreach (var values in rows.Values)
+                values.Dispose();
+            throw new PerenosException($"{_file.Location}: the sketch of {wrong} holds what no numbers are.", "Estimate it anew.");
+        }
+
+        return rows;
+    }
+
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();
 
@@ -144,6 +182,12 @@ public sealed class FisherFile : IDisposable
         var (least, most) = (values.min().item<float>(), values.max().item<float>());
         if (!(least >= 0 && float.IsFinite(most)))
             throw new PerenosException($"{_file.Location}: {name} holds negative values or no numbers.", "Mean squares are neither: estimate it anew.");
+    }
+
+    private static bool IsFinite(Tensor values)
+    {
+        using var scope = NewDisposeScope();
+        return values.isfinite().all().item<bool>();
     }
 
     private static FisherOrigin Read(string path, IReadOnlyDictionary<string, string> metadata)

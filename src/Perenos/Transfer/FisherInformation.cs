@@ -34,48 +34,72 @@ public sealed record FisherInformation(IReadOnlyDictionary<string, Tensor> Impor
     // Rows of logits that are held in float64 at once.
     private const int SampledRows = 64;
 
+    /// <summary>Rows of a <see cref="FisherSketch"/> by the weights' names, (R, n / 7) float32; none where none was asked for.</summary>
+    public IReadOnlyDictionary<string, Tensor>? Sketch { get; private set; }
+
     /// <summary>Estimates it on examples; the weights stay as they are.</summary>
     /// <param name="model">The model, without adapters.</param>
     /// <param name="examples">What it shall remember.</param>
     /// <param name="estimator">How.</param>
     /// <param name="batchSize">Examples in a backward pass of the sampled form.</param>
     /// <param name="seed">Seed of the drawn labels.</param>
+    /// <param name="sketchRows">Rows of the sketch, at most; 0 for none. True labels have none: their scores do not vanish in the mean.</param>
     /// <param name="progress">Told how many passes are done.</param>
     /// <param name="stop">Asks to stop.</param>
     /// <exception cref="PerenosException">The examples predict nothing.</exception>
     public static FisherInformation Estimate(
-        CausalModel model, IReadOnlyList<Example> examples, FisherEstimator estimator, int batchSize, ulong seed, Action<int, int>? progress = null, CancellationToken stop = default)
+        CausalModel model, IReadOnlyList<Example> examples, FisherEstimator estimator, int batchSize, ulong seed, int sketchRows = 0, Action<int, int>? progress = null, CancellationToken stop = default)
     {
         var passes = Units(examples, estimator, batchSize);
         if (passes.Count == 0)
             throw new PerenosException("The text predicts no token.", "Give texts of at least two tokens.");
         var weights = model.Parts.Weights;
+        int rows = estimator == FisherEstimator.Sampled ? Math.Min(sketchRows, passes.Count) : 0;
         var sums = new OrderedDictionary<string, Tensor>();
+        var sketch = new Dictionary<string, Tensor>();
+        long[] rowTokens = new long[rows];
         foreach (var (name, weight) in weights)
         {
             sums.Add(name, zeros(weight.shape, ScalarType.Float32, weight.device).DetachFromDisposeScope());
+            if (rows > 0)
+                sketch.Add(name, zeros([rows, FisherSketch.ThinnedCount(weight.numel())], ScalarType.Float32).DetachFromDisposeScope());
             weight.requires_grad = true;
         }
 
         try
         {
             long tokens = 0;
+            int all = rows > 0 ? 2 * passes.Count : passes.Count;
             for (int pass = 0; pass < passes.Count; pass++)
             {
                 stop.ThrowIfCancellationRequested();
-                Add(model, passes[pass], estimator == FisherEstimator.Sampled ? Seed.Of(seed, "labels", (ulong)pass) : null, sums);
+                Differentiate(model, passes[pass], estimator == FisherEstimator.Sampled ? Seed.Of(seed, "labels", (ulong)pass) : null,
+                    (name, gradient) => sums[name].Increase(gradient.square()));
                 tokens += passes[pass].Targets.Length;
-                progress?.Invoke(pass + 1, passes.Count);
+                progress?.Invoke(pass + 1, all);
+            }
+
+            // Labels of its own: a pull spares the weights that the first labels happened to reach, so along these labels it would seem to move most.
+            for (int pass = 0; pass < all - passes.Count; pass++)
+            {
+                stop.ThrowIfCancellationRequested();
+                int row = pass % rows;
+                Differentiate(model, passes[pass], Seed.Of(seed, "labels of the sketch", (ulong)pass),
+                    (name, gradient) => sketch[name][row].Increase(FisherSketch.Thinned(gradient).cpu()));
+                rowTokens[row] += passes[pass].Targets.Length;
+                progress?.Invoke(passes.Count + pass + 1, all);
             }
 
             using var quiet = no_grad();
             foreach (var sum in sums.Values)
                 sum.Scale(1.0 / tokens);
-            return new FisherInformation(sums, tokens, passes.Count);
+            foreach (var parts in sketch.Values)
+                ToMean(parts, rowTokens);
+            return new FisherInformation(sums, tokens, passes.Count) { Sketch = rows == 0 ? null : sketch };
         }
         catch
         {
-            foreach (var sum in sums.Values)
+            foreach (var sum in sums.Values.Concat(sketch.Values))
                 sum.Dispose();
             throw;
         }
@@ -87,18 +111,39 @@ public sealed record FisherInformation(IReadOnlyDictionary<string, Tensor> Impor
     }
 
     /// <summary>Adds what was kept of earlier tasks: F + decay · F of before, weight by weight (Schwarz et al. 2018, https://arxiv.org/abs/1805.06370).</summary>
-    public void Add(IReadOnlyDictionary<string, Tensor> before, double decay)
+    /// <param name="before">F of the earlier tasks.</param>
+    /// <param name="decay">Their weight.</param>
+    /// <param name="sketchBefore">Rows of their sketch, which are put beside these; where either has none, the sum has none.</param>
+    public void Add(IReadOnlyDictionary<string, Tensor> before, double decay, IReadOnlyDictionary<string, Tensor>? sketchBefore = null)
     {
         using var quiet = no_grad();
         foreach (var (name, importance) in Importance)
             importance.Increase(before[name], decay);
+        var own = Sketch;
+        Sketch = own is null || sketchBefore is null ? null : own.ToDictionary(rows => rows.Key, rows => Beside(rows.Value, sketchBefore[rows.Key], Math.Sqrt(decay)));
+        foreach (var rows in own?.Values ?? [])
+            rows.Dispose();
     }
 
     /// <summary>Frees the tensors.</summary>
     public void Dispose()
     {
-        foreach (var importance in Importance.Values)
-            importance.Dispose();
+        foreach (var values in Importance.Values.Concat(Sketch?.Values ?? []))
+            values.Dispose();
+    }
+
+    // Sums become what squares to a mean: row r by 1 / √(R · its tokens).
+    private static void ToMean(Tensor rows, long[] tokens)
+    {
+        using var scope = NewDisposeScope();
+        foreach (var (row, count) in tokens.Index())
+            rows[row].Scale(1 / Math.Sqrt((double)tokens.Length * count));
+    }
+
+    private static Tensor Beside(Tensor rows, Tensor before, double weight)
+    {
+        using var scope = NewDisposeScope();
+        return cat([rows, before.to(ScalarType.Float32).Times(weight)], 0).DetachFromDisposeScope();
     }
 
     // One backward each: a batch, a text, or a token with what stands before it.
@@ -118,7 +163,8 @@ public sealed record FisherInformation(IReadOnlyDictionary<string, Tensor> Impor
         Enumerable.Range(0, example.Ids.Length).Where(place => example.IsLearnt[place]).Select(place =>
             example with { Ids = example.Ids[..(place + 1)], IsLearnt = [.. Enumerable.Range(0, place + 1).Select(other => other == place)] });
 
-    private static void Add(CausalModel model, Batch batch, ulong? seed, OrderedDictionary<string, Tensor> sums)
+    // One backward of the summed loss; the labels are drawn where there is a seed, else the true ones.
+    private static void Differentiate(CausalModel model, Batch batch, ulong? seed, Action<string, Tensor> take)
     {
         using var scope = NewDisposeScope();
         var hidden = BatchLoss.LearntStates(model, batch);
@@ -130,7 +176,7 @@ public sealed record FisherInformation(IReadOnlyDictionary<string, Tensor> Impor
         {
             using var gradient = weight.grad;
             if (gradient is not null)
-                sums[name].Increase(gradient.to(ScalarType.Float32).square());
+                take(name, gradient.to(ScalarType.Float32));
             weight.grad = null;
         }
     }

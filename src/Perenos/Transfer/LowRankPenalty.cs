@@ -20,23 +20,25 @@ public sealed class LowRankPenalty : IWeightPull
 
     private readonly PenaltyForm _form;
     private readonly PenaltyStrength _strength;
+    private readonly FisherSketch? _sketch;
     private readonly List<Pair> _pairs = [];
 
     /// <summary>Holds the importance of the adapted layers, in bfloat16.</summary>
     /// <param name="adapter">A LoRA whose pieces are low-rank updates of layers, and nothing else.</param>
     /// <param name="importance">F by the names of the base's weights, which is copied; none for 1 everywhere (L2-SP).</param>
     /// <param name="settings">Strength, budget and form.</param>
+    /// <param name="sketch">What the weights do together, for the forecast; freed with this. None leaves the diagonal's forecast.</param>
     /// <exception cref="PerenosException">The adapter changes the base in another way too.</exception>
-    public LowRankPenalty(Adapter adapter, IReadOnlyDictionary<string, Tensor>? importance, PenaltyConfig settings)
+    public LowRankPenalty(Adapter adapter, IReadOnlyDictionary<string, Tensor>? importance, PenaltyConfig settings, FisherSketch? sketch = null)
     {
-        (_form, _strength) = (settings.Form, new PenaltyStrength(settings));
+        (_form, _strength, _sketch) = (settings.Form, new PenaltyStrength(settings), sketch);
         using var quiet = no_grad();
         foreach (var (target, update) in PairsOf(adapter))
         {
             using var scope = NewDisposeScope();
             var share = importance?[WeightOf(target)].to(ScalarType.BFloat16, update.Up.device, copy: true);
             share = target.IsTransposed ? share?.t() : share;
-            _pairs.Add(new Pair(update, share?.contiguous().DetachFromDisposeScope()));
+            _pairs.Add(new Pair(target, update, share?.contiguous().DetachFromDisposeScope()));
         }
     }
 
@@ -52,12 +54,15 @@ public sealed class LowRankPenalty : IWeightPull
     public double Energy() => _pairs.Sum(pair => pair.Energy());
 
     /// <inheritdoc/>
+    public double Forecast() => _sketch?.Energy(_pairs.Select(pair => WeightOf(pair.Target)), ChangeOf, Energy()) ?? Energy();
+
+    /// <inheritdoc/>
     public double AddToGradients()
     {
         if (_form != PenaltyForm.InLoss || Strength == 0)
             return 0;
         using var quiet = no_grad();
-        foreach (var (update, importance) in _pairs)
+        foreach (var (_, update, importance) in _pairs)
         {
             using var scope = NewDisposeScope();
             // λ s F ⊙ (s B A), [outputs, inputs]
@@ -80,7 +85,7 @@ public sealed class LowRankPenalty : IWeightPull
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         var pair = _pairs.Find(pair => ReferenceEquals(pair.Update.Up, trainable.Tensor) || ReferenceEquals(pair.Update.Down, trainable.Tensor))!;
-        var (update, importance) = pair;
+        var (_, update, importance) = pair;
         var share = importance?.to(ScalarType.Float32) ?? Arithmetic.Filled([1], 1, ScalarType.Float32).expand(update.Up.shape[0], update.Down.shape[1]);
         bool isUp = ReferenceEquals(update.Up, trainable.Tensor);
         var moved = isUp
@@ -91,7 +96,7 @@ public sealed class LowRankPenalty : IWeightPull
     }
 
     /// <inheritdoc/>
-    public PullReport EndStep() => _strength.EndStep(Energy());
+    public PullReport EndStep() => _strength.EndStep(Energy(), _sketch is null ? null : Forecast);
 
     /// <inheritdoc/>
     public IEnumerable<(string Name, Tensor Tensor)> State() => _strength.State;
@@ -102,6 +107,15 @@ public sealed class LowRankPenalty : IWeightPull
         foreach (var pair in _pairs)
             pair.Importance?.Dispose();
         _strength.Dispose();
+        _sketch?.Dispose();
+    }
+
+    // In the shape of the base's weight.
+    private Tensor ChangeOf(string weight)
+    {
+        var (target, update, _) = _pairs.Find(pair => WeightOf(pair.Target) == weight)!;
+        var change = update.Update().detach();
+        return target.IsTransposed ? change.t() : change;
     }
 
     // Rows [n, r] of one factor, each pulled by what it multiplies: (I + strength · Σ_j F_nj o_j o_jᵀ)⁻¹ row, with others [m, r], F [n, m].
@@ -138,7 +152,7 @@ public sealed class LowRankPenalty : IWeightPull
         }
     }
 
-    private sealed record Pair(LoraUpdate Update, Tensor? Importance)
+    private sealed record Pair(Projection Target, LoraUpdate Update, Tensor? Importance)
     {
         /// <summary>½ Σ F (s B A)².</summary>
         public double Energy()

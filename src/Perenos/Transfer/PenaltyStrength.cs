@@ -4,28 +4,45 @@ using static TorchSharp.torch;
 
 namespace Perenos.Transfer;
 
-/// <summary>λ of a penalty: as the settings give it, or as a budget steers it from there.</summary>
-internal sealed class PenaltyStrength(PenaltyConfig settings) : IDisposable
+/// <summary>λ of a penalty, as the settings give it or as a budget steers it from there; and the forecast by which that is done.</summary>
+internal sealed class PenaltyStrength : IDisposable
 {
-    private readonly ForgettingBudget? _budget = settings.Budget is { } most ? new ForgettingBudget(most) : null;
-    private readonly Tensor _value = Arithmetic.Filled([1], settings.Strength, ScalarType.Float64).DetachFromDisposeScope();
+    // Steps from one comparison of the whole forecast with the diagonal's to the next; between them the ratio of the two hardly changes.
+    private const int ComparedEvery = 10;
+
+    private readonly PenaltyConfig _settings;
+    private readonly ForgettingBudget? _budget;
+    private readonly Tensor _state; // λ, forecast / energy, steps
+
+    public PenaltyStrength(PenaltyConfig settings)
+    {
+        (_settings, _budget) = (settings, settings.Budget is { } most ? new ForgettingBudget(most) : null);
+        _state = tensor(new[] { settings.Strength, 1, 0 }).DetachFromDisposeScope();
+    }
 
     /// <summary>λ of the next step.</summary>
-    public double Value => _value.item<double>();
+    public double Value => Number(0);
 
     /// <summary>What a later step depends on, by name.</summary>
-    public IEnumerable<(string Name, Tensor Tensor)> State => [("penalty.strength", _value)];
+    public IEnumerable<(string Name, Tensor Tensor)> State => [("penalty.strength", _state)];
 
     /// <summary>Says what the step came to, and moves on to the next step's strength.</summary>
     /// <param name="energy">½ Σ F Δ² of the moved weights.</param>
-    public PullReport EndStep(double energy)
+    /// <param name="forecast">Computes ½ Δᵀ F Δ of them, where there is a sketch of F; else the energy is the forecast.</param>
+    public PullReport EndStep(double energy, Func<double>? forecast)
     {
-        var report = new PullReport(settings is EwcConfig ? energy : null, Value);
-        if (_budget is not null)
-            _value.Scale(_budget.Next(Value, energy) / Value);
-        return report;
+        var (strength, ratio, steps) = (Number(0), Number(1), Number(2));
+        if (forecast is not null && energy > 0 && steps % ComparedEvery == 0)
+            ratio = forecast() / energy;
+        double expected = ratio * energy;
+        using var next = tensor(new[] { _budget?.Next(strength, expected) ?? strength, ratio, steps + 1 });
+        using var quiet = no_grad();
+        _state.copy_(next);
+        return new PullReport(_settings is EwcConfig ? expected : null, strength);
     }
 
-    /// <summary>Frees the number.</summary>
-    public void Dispose() => _value.Dispose();
+    /// <summary>Frees the numbers.</summary>
+    public void Dispose() => _state.Dispose();
+
+    private double Number(int index) => _state.data<double>()[index];
 }

@@ -124,7 +124,7 @@ public sealed class TrajectoryTests
         PenaltyConfig settings = values["ewc_lambda"] is null
             ? new L2SpConfig { Lambda = strength, Form = PenaltyForm.InLoss }
             : new EwcConfig { Fisher = "", Lambda = strength, Form = PenaltyForm.InLoss };
-        return new AnchorPenalty(trainables, settings is EwcConfig ? Regulariser("fisher") : null, settings, Regulariser("anchor"), ScalarType.Float32);
+        return new AnchorPenalty(trainables, settings is EwcConfig ? Regulariser("fisher") : null, settings, Regulariser("anchor"), importanceType: ScalarType.Float32);
     }
 
     private static TrainingConfig Settings(JsonNode expected)
