@@ -44,14 +44,14 @@ internal readonly record struct Segment(TextRange Range, int Id);
 internal sealed class AddedTokenFinder
 {
     private readonly StringTrie<AddedToken> _patterns = new();
-    private readonly SearchValues<char> _firstUnits;
+    private readonly SearchValues<string> _contents;
 
     /// <param name="patterns">What to look for, and which token it is; the first of equal patterns counts.</param>
     public AddedTokenFinder(IReadOnlyList<(string Pattern, AddedToken Token)> patterns)
     {
         foreach (var (pattern, token) in patterns.Reverse())
             _patterns.Set(pattern, token);
-        _firstUnits = SearchValues.Create([.. patterns.Where(entry => entry.Pattern.Length > 0).Select(entry => entry.Pattern[0]).Distinct()]);
+        _contents = SearchValues.Create([.. patterns.Select(static entry => entry.Pattern).Where(static pattern => pattern.Length > 0)], StringComparison.Ordinal);
     }
 
     /// <summary>Appends the segments of the text; an empty text has none.</summary>
@@ -60,17 +60,11 @@ internal sealed class AddedTokenFinder
         int done = 0;
         for (int at = 0; at < text.Length;)
         {
-            int offset = text[at..].IndexOfAny(_firstUnits);
+            int offset = text[at..].IndexOfAny(_contents);
             if (offset < 0)
                 break;
             at += offset;
-            var token = _patterns.Longest(text[at..], out int length);
-            if (token is null || length == 0)
-            {
-                at++;
-                continue;
-            }
-
+            var token = _patterns.Longest(text[at..], out int length)!;
             int start = at, end = at + length;
             at = end;
             if ((specialsAsText && token.Special) || (token.SingleWord && TouchesWord(text, start, end)))

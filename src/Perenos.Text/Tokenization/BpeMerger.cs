@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Perenos.Text.Tokenization;
 
@@ -9,52 +11,83 @@ namespace Perenos.Text.Tokenization;
 /// </summary>
 internal static class BpeMerger
 {
-    private const int LongestScan = 96;
+    private const int LeastLanes = 4;
 
     /// <summary>Merges in place and returns how many symbols are left; <paramref name="lengths"/> (may be empty) is summed along.</summary>
-    public static int Merge(PairTable merges, Span<int> symbols, Span<int> lengths)
+    public static int Merge(PairTable merges, Span<int> symbols, Span<int> lengths, BpeScratch scratch)
     {
         if (symbols.Length < 2)
             return symbols.Length;
-        return symbols.Length <= LongestScan ? Scan(merges, symbols, lengths) : Heap(merges, symbols, lengths);
+        if (symbols.Length > BpeScratch.LongestScan)
+            return Heap(merges, symbols, lengths);
+        for (int place = 0; place + 1 < symbols.Length; place++)
+            Offer(scratch, place, merges.Find(symbols[place], symbols[place + 1]));
+        return Scan(merges, symbols, lengths, scratch);
     }
 
-    private static int Scan(PairTable merges, Span<int> symbols, Span<int> lengths)
+    /// <summary>Notes the merge of the symbol at a place with the next one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Offer(BpeScratch scratch, int place, long merge)
+    {
+        // The place in the low half makes the leftmost among equals the least.
+        scratch.Candidates[place] = merge == PairTable.None ? merge : merge & ~0xFFFFFFFFL | (uint)place;
+        scratch.Results[place] = PairTable.Result(merge);
+    }
+
+    /// <summary>Merges 2 to <see cref="BpeScratch.LongestScan"/> symbols whose pairs were offered. Symbols keep their places until all is merged.</summary>
+    public static int Scan(PairTable merges, Span<int> symbols, Span<int> lengths, BpeScratch scratch)
     {
         int count = symbols.Length;
-        Span<long> candidates = stackalloc long[LongestScan];
-        for (int index = 0; index + 1 < count; index++)
-            candidates[index] = merges.Find(symbols[index], symbols[index + 1]);
-
-        while (count > 1)
+        int[] next = scratch.Next, previous = scratch.Previous;
+        var candidates = scratch.Candidates.AsSpan(0, (count - 1 + LeastLanes - 1) / LeastLanes * LeastLanes);
+        candidates[(count - 1)..].Fill(PairTable.None);
+        for (int place = 0; place < count; place++)
         {
-            int best = 0;
-            for (int index = 1; index + 1 < count; index++)
-            {
-                if (PairTable.Rank(candidates[index]) < PairTable.Rank(candidates[best]))
-                    best = index; // leftmost among equals
-            }
-
-            long merge = candidates[best];
-            if (merge == PairTable.None)
-                break;
-            symbols[best] = PairTable.Result(merge);
-            symbols[(best + 2)..count].CopyTo(symbols[(best + 1)..]);
-            candidates[(best + 1)..(count - 1)].CopyTo(candidates[best..]);
-            if (!lengths.IsEmpty)
-            {
-                lengths[best] += lengths[best + 1];
-                lengths[(best + 2)..count].CopyTo(lengths[(best + 1)..]);
-            }
-
-            count--;
-            if (best > 0)
-                candidates[best - 1] = merges.Find(symbols[best - 1], symbols[best]);
-            if (best + 1 < count)
-                candidates[best] = merges.Find(symbols[best], symbols[best + 1]);
+            next[place] = place + 1;
+            previous[place] = place - 1;
         }
 
-        return count;
+        while (Least(candidates) is not PairTable.None and var best)
+        {
+            int place = (int)best, taken = next[place], behind = next[taken], before = previous[place];
+            symbols[place] = scratch.Results[place];
+            if (!lengths.IsEmpty)
+                lengths[place] += lengths[taken];
+            next[place] = behind;
+            if (behind < count)
+            {
+                previous[behind] = place;
+                candidates[taken] = PairTable.None;
+                Offer(scratch, place, merges.Find(symbols[place], symbols[behind]));
+            }
+            else
+            {
+                candidates[place] = PairTable.None;
+            }
+
+            if (before >= 0)
+                Offer(scratch, before, merges.Find(symbols[before], symbols[place]));
+        }
+
+        int kept = 0;
+        for (int place = 0; place < count; place = next[place])
+        {
+            symbols[kept] = symbols[place];
+            if (!lengths.IsEmpty)
+                lengths[kept] = lengths[place];
+            kept++;
+        }
+
+        return kept;
+    }
+
+    private static long Least(ReadOnlySpan<long> numbers)
+    {
+        var least = Vector256.Create(numbers);
+        for (int index = LeastLanes; index < numbers.Length; index += LeastLanes)
+            least = Vector256.Min(least, Vector256.Create(numbers[index..]));
+        var half = Vector128.Min(least.GetLower(), least.GetUpper());
+        return Math.Min(half[0], half[1]);
     }
 
     private static int Heap(PairTable merges, Span<int> symbols, Span<int> lengths)

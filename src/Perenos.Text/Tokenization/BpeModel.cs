@@ -36,8 +36,10 @@ internal sealed class BpeModel : TokenModel
     private readonly BpeOptions _options;
     private readonly int _unknown;
     private readonly int[] _byteTokens = new int[256]; // of the byte-level alphabet
+    private readonly bool _spellsAscii;
     private readonly int[] _fallbackTokens = new int[256]; // <0x00> … <0xFF>
-    private readonly WordCache _words = new();
+    private readonly long[] _asciiMerges = new long[128 * 128]; // of the tokens of two bytes, by their values
+    private readonly Spares<BpeScratch> _scratches = new(static () => new BpeScratch());
 
     /// <param name="vocabulary">Tokens and ids.</param>
     /// <param name="merges">Pairs of ids, best first.</param>
@@ -58,6 +60,10 @@ internal sealed class BpeModel : TokenModel
             _byteTokens[value] = vocabulary.IdOf([ByteAlphabet.CharOf((byte)value)]);
             _fallbackTokens[value] = vocabulary.IdOf(FallbackToken((byte)value));
         }
+
+        for (int pair = 0; pair < _asciiMerges.Length; pair++)
+            _asciiMerges[pair] = _merges.Find(_byteTokens[pair >> 7], _byteTokens[pair & 127]);
+        _spellsAscii = !_byteTokens.AsSpan(0, 128).Contains(-1);
     }
 
     public override string Name => "BPE";
@@ -73,31 +79,31 @@ internal sealed class BpeModel : TokenModel
     public bool TakesBytes => _options is { ContinuingSubwordPrefix: "", EndOfWordSuffix: "" }
         && (!_byteTokens.Contains(-1) || _options is { UnknownToken: null, ByteFallback: false });
 
+    /// <summary>What <see cref="AppendBytes"/> needs; give it back with <see cref="GiveBack"/>.</summary>
+    public BpeScratch TakeScratch() => _scratches.Take();
+
+    public void GiveBack(BpeScratch scratch) => _scratches.GiveBack(scratch);
+
     /// <summary>Appends the ids of a word of plain text whose UTF-8 bytes are the first symbols.</summary>
-    public void AppendBytes(ReadOnlySpan<char> word, List<int> ids)
+    public void AppendBytes(ReadOnlySpan<char> word, List<int> ids, BpeScratch scratch)
     {
         if (word.Length > WordCache.LongestWord)
         {
-            EncodeBytes(word, ids);
+            AppendLong(word, ids, scratch);
             return;
         }
 
-        int hash = WordCache.Hash(word);
-        var known = _words.Find(word, hash);
-        if (known is null)
+        uint hash = WordCache.Hash(word);
+        if (!scratch.Words.TryFind(word, hash, out var known))
         {
-            int start = ids.Count;
-            EncodeBytes(word, ids);
-            _words.Keep(word, hash, CollectionsMarshal.AsSpan(ids)[start..]);
+            known = EncodeShort(word, scratch);
+            scratch.Words.Keep(word, hash, known);
         }
-        else if (known.Only >= 0)
-        {
-            ids.Add(known.Only);
-        }
+
+        if (known.Length == 1)
+            ids.Add(known[0]);
         else
-        {
-            ids.AddRange(known.Ids.AsSpan());
-        }
+            ids.AddRange(known);
     }
 
     public override void Tokenize(ReadOnlySpan<char> word, List<WordToken> tokens)
@@ -110,7 +116,9 @@ internal sealed class BpeModel : TokenModel
 
         var symbols = new Symbols(word.Length + 4);
         AddCharacters(word, symbols);
-        int count = BpeMerger.Merge(_merges, CollectionsMarshal.AsSpan(symbols.Ids), CollectionsMarshal.AsSpan(symbols.Lengths));
+        var scratch = _scratches.Take();
+        int count = BpeMerger.Merge(_merges, CollectionsMarshal.AsSpan(symbols.Ids), CollectionsMarshal.AsSpan(symbols.Lengths), scratch);
+        _scratches.GiveBack(scratch);
         int start = 0;
         for (int index = 0; index < count; index++)
         {
@@ -195,36 +203,55 @@ internal sealed class BpeModel : TokenModel
         return true;
     }
 
-    private void EncodeBytes(ReadOnlySpan<char> word, List<int> ids)
+    private ReadOnlySpan<int> EncodeShort(ReadOnlySpan<char> word, BpeScratch scratch)
+    {
+        int[] symbols = scratch.Symbols;
+        if (!_spellsAscii || _options.IgnoreMerges || word.Length < 2 || !Ascii.IsValid(word))
+        {
+            var bytes = scratch.Bytes.AsSpan(0, Encoding.UTF8.GetBytes(word, scratch.Bytes));
+            return symbols.AsSpan(0, Encode(bytes, symbols, scratch));
+        }
+
+        int before = word[0];
+        symbols[0] = _byteTokens[before];
+        for (int place = 1; place < word.Length; place++)
+        {
+            int unit = word[place];
+            symbols[place] = _byteTokens[unit];
+            BpeMerger.Offer(scratch, place - 1, _asciiMerges[before << 7 | unit]);
+            before = unit;
+        }
+
+        return symbols.AsSpan(0, BpeMerger.Scan(_merges, symbols.AsSpan(0, word.Length), [], scratch));
+    }
+
+    private void AppendLong(ReadOnlySpan<char> word, List<int> ids, BpeScratch scratch)
     {
         int size = Encoding.UTF8.GetByteCount(word);
-        byte[]? rentedBytes = size > 512 ? ArrayPool<byte>.Shared.Rent(size) : null;
-        int[]? rentedSymbols = size > 512 ? ArrayPool<int>.Shared.Rent(size) : null;
-        Span<byte> bytes = rentedBytes is null ? stackalloc byte[size] : rentedBytes.AsSpan(0, size);
-        Span<int> symbols = rentedSymbols is null ? stackalloc int[size] : rentedSymbols.AsSpan(0, size);
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(size);
+        int[] symbols = ArrayPool<int>.Shared.Rent(size);
         Encoding.UTF8.GetBytes(word, bytes);
+        ids.AddRange(symbols.AsSpan(0, Encode(bytes.AsSpan(0, size), symbols, scratch)));
+        ArrayPool<byte>.Shared.Return(bytes);
+        ArrayPool<int>.Shared.Return(symbols);
+    }
 
+    private int Encode(ReadOnlySpan<byte> bytes, int[] symbols, BpeScratch scratch)
+    {
         if (_options.IgnoreMerges && WholeWord(bytes) is >= 0 and var whole)
         {
-            ids.Add(whole);
+            symbols[0] = whole;
+            return 1;
         }
-        else
+
+        int count = 0;
+        foreach (byte value in bytes)
         {
-            int count = 0;
-            foreach (byte value in bytes)
-            {
-                if (_byteTokens[value] >= 0)
-                    symbols[count++] = _byteTokens[value];
-            }
-
-            count = BpeMerger.Merge(_merges, symbols[..count], []);
-            ids.AddRange((ReadOnlySpan<int>)symbols[..count]);
+            if (_byteTokens[value] >= 0)
+                symbols[count++] = _byteTokens[value];
         }
 
-        if (rentedBytes is not null)
-            ArrayPool<byte>.Shared.Return(rentedBytes);
-        if (rentedSymbols is not null)
-            ArrayPool<int>.Shared.Return(rentedSymbols);
+        return BpeMerger.Merge(_merges, symbols.AsSpan(0, count), [], scratch);
     }
 
     private int WholeWord(ReadOnlySpan<byte> bytes)

@@ -36,12 +36,21 @@ internal sealed class ByteLevelRoad
 
     public void Append(ReadOnlySpan<char> text, List<int> ids)
     {
-        if (_splitters.Length == 0)
+        var scratch = _model.TakeScratch();
+        if (_splitters.Length > 0)
+            AppendPieces(text, ids, scratch);
+        else if (_last.AddPrefixSpace && text.Length > 0 && text[0] != ' ')
+            AppendWords($" {text}", ids, scratch);
+        else
+            AppendWords(text, ids, scratch);
+        _model.GiveBack(scratch);
+    }
+
+    private void AppendPieces(ReadOnlySpan<char> text, List<int> ids, BpeScratch scratch)
+    {
+        if (_splitters is [PatternSplitter { Words: { } words }] && !_last.UseRegex)
         {
-            if (_last.AddPrefixSpace && text.Length > 0 && text[0] != ' ')
-                AppendWords($" {text}", ids);
-            else
-                AppendWords(text, ids);
+            AppendWords(text, words, ids, scratch);
             return;
         }
 
@@ -63,21 +72,23 @@ internal sealed class ByteLevelRoad
         }
 
         foreach (var range in ranges)
-            AppendWords(text[range.Start..range.End], ids);
+            AppendWords(text[range.Start..range.End], ids, scratch);
     }
 
-    private void AppendWords(ReadOnlySpan<char> text, List<int> ids)
+    private void AppendWords(ReadOnlySpan<char> text, List<int> ids, BpeScratch scratch)
     {
-        if (!_last.UseRegex)
-        {
-            _model.AppendBytes(text, ids);
-            return;
-        }
+        if (_last.UseRegex)
+            AppendWords(text, Gpt2Words.End, ids, scratch);
+        else
+            _model.AppendBytes(text, ids, scratch);
+    }
 
+    private void AppendWords(ReadOnlySpan<char> text, WordEnd wordEnd, List<int> ids, BpeScratch scratch)
+    {
         for (int start = 0; start < text.Length;)
         {
-            int end = Gpt2Words.End(text, start);
-            _model.AppendBytes(text[start..end], ids);
+            int end = wordEnd(text, start);
+            _model.AppendBytes(text[start..end], ids, scratch);
             start = end;
         }
     }

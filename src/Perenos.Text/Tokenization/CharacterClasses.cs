@@ -18,16 +18,15 @@ internal enum CharacterClass : byte
 
     /// <summary>The property White_Space.</summary>
     Space,
+
+    /// <summary>Of a UTF-16 unit: a high surrogate, whose class is that of the pair.</summary>
+    Pair,
 }
 
 /// <summary>Properties of code points, with tables for the basic plane.</summary>
 internal static class CharacterClasses
 {
     private static readonly CharacterClass[] Basic = BuildBasic();
-
-    /// <summary>The class of a UTF-16 unit; a surrogate needs <see cref="At"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static CharacterClass Of(char character) => Basic[character];
 
     public static CharacterClass Of(int codePoint) =>
         codePoint < 0x10000 ? Basic[codePoint] : FromCategory(CharUnicodeInfo.GetUnicodeCategory(codePoint));
@@ -36,22 +35,23 @@ internal static class CharacterClasses
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static CharacterClass At(ReadOnlySpan<char> text, int index, out int width)
     {
-        char unit = text[index];
+        var kind = Basic[text[index]];
         width = 1;
-        return char.IsHighSurrogate(unit) ? AtPair(text, index, ref width) : Basic[unit];
+        return kind == CharacterClass.Pair ? AtPair(text, index, ref width) : kind;
     }
 
     /// <summary>The end of the run of one class that begins at or after <paramref name="index"/>.</summary>
     public static int RunEnd(ReadOnlySpan<char> text, int index, CharacterClass wanted)
     {
-        while (index < text.Length)
+        var basic = Basic;
+        while (true)
         {
-            if (At(text, index, out int width) != wanted)
-                break;
+            while (index < text.Length && basic[text[index]] == wanted)
+                index++;
+            if (index == text.Length || basic[text[index]] != CharacterClass.Pair || At(text, index, out int width) != wanted)
+                return index;
             index += width;
         }
-
-        return index;
     }
 
     public static bool IsNumber(int codePoint) => Of(codePoint) == CharacterClass.Number;
@@ -102,8 +102,8 @@ internal static class CharacterClasses
         var classes = new CharacterClass[0x10000];
         for (int unit = 0; unit < classes.Length; unit++)
         {
-            classes[unit] = char.IsWhiteSpace((char)unit)
-                ? CharacterClass.Space
+            classes[unit] = char.IsWhiteSpace((char)unit) ? CharacterClass.Space
+                : char.IsHighSurrogate((char)unit) ? CharacterClass.Pair
                 : FromCategory(CharUnicodeInfo.GetUnicodeCategory((char)unit));
         }
 

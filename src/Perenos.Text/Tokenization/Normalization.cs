@@ -31,13 +31,14 @@ internal static class Normalization
     public static bool IsUnchanged(string text, NormalizationKind kind)
     {
         bool composes = kind == NormalizationKind.Nfc;
-        if (!text.AsSpan().ContainsAnyExceptInRange('\0', composes ? '\u02FF' : '\u007F'))
-            return true;
-        if (!composes)
-            return false;
+        char mostPlain = composes ? '\u02FF' : '\u007F';
         for (int index = 0; index < text.Length; index++)
         {
-            if (text[index] >= 0x300 && !char.IsLowSurrogate(text[index]) && ComposedChanges.Contains(char.ConvertToUtf32(text, index)))
+            int offset = text.AsSpan(index).IndexOfAnyExceptInRange('\0', mostPlain);
+            if (offset < 0)
+                return true;
+            index += offset;
+            if (!composes || (!char.IsLowSurrogate(text[index]) && ComposedChanges.Contains(char.ConvertToUtf32(text, index))))
                 return false;
         }
 

@@ -8,20 +8,18 @@ internal sealed class PairTable
 {
     private const ulong Empty = ulong.MaxValue;
 
-    private readonly ulong[] _keys;
-    private readonly long[] _values;
+    private readonly Entry[] _entries;
     private readonly int _shift;
 
     public PairTable(int pairs)
     {
         int bits = Math.Max(4, BitOperations.Log2((uint)Math.Max(1, pairs)) + 2); // at most half full
-        _keys = new ulong[1 << bits];
-        Array.Fill(_keys, Empty);
-        _values = new long[1 << bits];
+        _entries = new Entry[1 << bits];
+        Array.Fill(_entries, new Entry(Empty, None));
         _shift = 64 - bits;
     }
 
-    /// <summary>What <see cref="Find"/> returns for a pair that does not merge; larger than every rank.</summary>
+    /// <summary>What <see cref="Find"/> returns for a pair that does not merge; larger than every merge.</summary>
     public const long None = long.MaxValue;
 
     public static int Rank(long merge) => (int)(merge >> 32);
@@ -33,10 +31,9 @@ internal sealed class PairTable
     {
         ulong key = Key(left, right);
         int slot = Slot(key);
-        while (_keys[slot] != Empty && _keys[slot] != key)
-            slot = (slot + 1) & (_keys.Length - 1);
-        _keys[slot] = key;
-        _values[slot] = (long)rank << 32 | (uint)result;
+        while (_entries[slot].Key != Empty && _entries[slot].Key != key)
+            slot = (slot + 1) & (_entries.Length - 1);
+        _entries[slot] = new Entry(key, (long)rank << 32 | (uint)result);
     }
 
     /// <summary>Rank in the high half, resulting id in the low half; or <see cref="None"/>.</summary>
@@ -44,15 +41,14 @@ internal sealed class PairTable
     public long Find(int left, int right)
     {
         ulong key = Key(left, right);
+        var entries = _entries;
         int slot = Slot(key);
         while (true)
         {
-            ulong found = _keys[slot];
-            if (found == key)
-                return _values[slot];
-            if (found == Empty)
-                return None;
-            slot = (slot + 1) & (_keys.Length - 1);
+            ref readonly var entry = ref entries[slot];
+            if (entry.Key == key || entry.Key == Empty)
+                return entry.Merge;
+            slot = (slot + 1) & (entries.Length - 1);
         }
     }
 
@@ -61,4 +57,7 @@ internal sealed class PairTable
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Slot(ulong key) => (int)(key * 0x9E3779B97F4A7C15ul >> _shift);
+
+    /// <summary>Key and merge side by side: one line of the processor's cache for both.</summary>
+    private readonly record struct Entry(ulong Key, long Merge);
 }

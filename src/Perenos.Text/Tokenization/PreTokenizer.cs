@@ -25,6 +25,9 @@ internal abstract class Splitter : PreTokenizer
 /// <summary>Cuts at the matches of a pattern.</summary>
 internal sealed class PatternSplitter(TextPattern pattern, SplitBehavior behavior, bool invert = false) : Splitter
 {
+    /// <summary>The end of each word, where the pieces are words one behind the other.</summary>
+    public WordEnd? Words => behavior == SplitBehavior.Isolated && !invert ? (pattern as TilingPattern)?.End : null;
+
     public override void Split(ReadOnlySpan<char> text, List<TextRange> pieces) =>
         Splitting.Split(text, pattern, behavior, invert, pieces);
 }

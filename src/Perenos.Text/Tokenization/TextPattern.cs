@@ -46,6 +46,8 @@ internal delegate int WordEnd(ReadOnlySpan<char> text, int start);
 /// <summary>A pattern whose matches tile the text, by a function that knows where each ends.</summary>
 internal sealed class TilingPattern(WordEnd end) : TextPattern
 {
+    public WordEnd End => end;
+
     /// <summary>The function for an expression that is known by heart; null for another.</summary>
     public static TilingPattern? For(string expression) => expression switch
     {

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using Perenos.Runs;
 
@@ -14,25 +13,23 @@ public sealed class Tokenizer
 
     private readonly TokenizerParts _parts;
     private readonly string _file;
-    private readonly Normalizer? _normalizer;
-    private readonly PreTokenizer? _preTokenizer;
+    private readonly TextEncoder _encoder;
     private readonly PostProcessor? _postProcessor;
     private readonly TokenDecoder? _decoder;
-    private readonly AddedTokenFinder? _rawFinder;
-    private readonly AddedTokenFinder? _normalizedFinder;
     private readonly Dictionary<int, AddedToken> _addedById = [];
     private readonly Dictionary<string, int> _addedByContent = [];
-    private readonly Dictionary<int, string> _normalizedForms = [];
     private readonly HashSet<string> _specials;
-    private readonly ByteLevelRoad? _byteLevel;
     private readonly int[] _frame;
 
     private Tokenizer(TokenizerParts parts, string file)
     {
         _parts = parts;
         _file = file;
-        _normalizer = parts.Normalizer ?? Section("normalizer", TokenizerComponents.Normalizer);
-        _preTokenizer = parts.PreTokenizer ?? Section("pre_tokenizer", TokenizerComponents.PreTokenizer);
+        _encoder = new TextEncoder(
+            parts.Normalizer ?? Section("normalizer", TokenizerComponents.Normalizer),
+            parts.PreTokenizer ?? Section("pre_tokenizer", TokenizerComponents.PreTokenizer),
+            parts.Model,
+            parts.Added);
         _postProcessor = Section("post_processor", TokenizerComponents.PostProcessor);
         _decoder = parts.Decoder ?? Section("decoder", TokenizerComponents.Decoder);
         Truncation = Section("truncation", TruncationSettings.Read);
@@ -43,12 +40,7 @@ public sealed class Tokenizer
             _addedByContent[token.Content] = token.Id;
         }
 
-        _rawFinder = Finder([.. parts.Added.Where(token => !token.Normalized).Select(token => (token.Content, token))]);
-        foreach (var token in parts.Added.Where(token => token.Normalized))
-            _normalizedForms[token.Id] = _normalizer?.Apply(token.Content) ?? token.Content;
-        _normalizedFinder = Finder([.. parts.Added.Where(token => token.Normalized).Select(token => (_normalizedForms[token.Id], token))]);
         _specials = [.. parts.Added.Where(token => token.Special).Select(token => token.Content)];
-        _byteLevel = ByteLevelRoad.For(_preTokenizer, parts.Model);
         _frame = Frame();
 
         T? Section<T>(string name, Func<ComponentSpec, T> build)
@@ -56,8 +48,6 @@ public sealed class Tokenizer
             parts.Sections.TryGetValue(name, out var json) && json.ValueKind != JsonValueKind.Null
                 ? build(new ComponentSpec(json, $"$.{name}", file))
                 : null;
-
-        static AddedTokenFinder? Finder(List<(string, AddedToken)> patterns) => patterns.Count == 0 ? null : new(patterns);
     }
 
     /// <summary>The highest id + 1, added tokens included: the least number of rows an embedding must have.</summary>
@@ -161,14 +151,14 @@ public sealed class Tokenizer
         var ids = new List<int>(text.Length / 3 + 8);
         if (!addSpecialTokens)
         {
-            Append(text, specialsAsText, ids);
+            _encoder.Append(text, specialsAsText, ids);
         }
         else
         {
             foreach (int id in _frame)
             {
                 if (id == InputPlace)
-                    Append(text, specialsAsText, ids);
+                    _encoder.Append(text, specialsAsText, ids);
                 else
                     ids.Add(id);
             }
@@ -181,7 +171,7 @@ public sealed class Tokenizer
     public TokenEncoding EncodeWithOffsets(string text, bool addSpecialTokens = false, bool specialsAsText = false)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return Process([Trace(text, specialsAsText)], addSpecialTokens);
+        return Process([_encoder.Trace(text, specialsAsText)], addSpecialTokens);
     }
 
     /// <summary>The tokens of two texts that belong together, as the post-processor joins them.</summary>
@@ -189,7 +179,7 @@ public sealed class Tokenizer
     {
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(pair);
-        return Process([Trace(text, specialsAsText), Trace(pair, specialsAsText).With(typeId: 1)], addSpecialTokens);
+        return Process([_encoder.Trace(text, specialsAsText), _encoder.Trace(pair, specialsAsText).With(typeId: 1)], addSpecialTokens);
     }
 
     /// <summary>
@@ -204,9 +194,9 @@ public sealed class Tokenizer
         for (int index = 0; index < encodings.Length; index++)
         {
             var (text, pair) = inputs[index];
-            var parts = new List<TokenEncoding> { Trace(text, specialsAsText: false) };
+            var parts = new List<TokenEncoding> { _encoder.Trace(text, specialsAsText: false) };
             if (pair is not null)
-                parts.Add(Trace(pair, specialsAsText: false).With(typeId: 1));
+                parts.Add(_encoder.Trace(pair, specialsAsText: false).With(typeId: 1));
             Truncation?.Apply(parts, addSpecialTokens ? _postProcessor?.AddedTokens(parts.Count > 1) ?? 0 : 0);
             encodings[index] = Process(parts, addSpecialTokens);
         }
@@ -323,152 +313,12 @@ public sealed class Tokenizer
     /// </summary>
     internal string? Piece(int id, bool skipSpecialTokens)
     {
-        string? token = _normalizedForms.GetValueOrDefault(id) ?? TokenOf(id);
+        string? token = _encoder.NormalizedForm(id) ?? TokenOf(id);
         return token is not null && skipSpecialTokens && _specials.Contains(token) ? null : token;
     }
 
     /// <summary>The words that the model would see of a text without added tokens.</summary>
-    internal IEnumerable<string> Words(string text)
-    {
-        var part = new AlignedText(text);
-        part = _normalizer?.Apply(part) ?? part;
-        return (_preTokenizer?.Apply(part) ?? [part]).Select(word => word.Text).Where(word => word.Length > 0);
-    }
-
-    private void Append(string text, bool specialsAsText, List<int> ids)
-    {
-        if (_byteLevel is null)
-        {
-            ids.AddRange(Trace(text, specialsAsText).Ids);
-            return;
-        }
-
-        text = WithoutLoneSurrogates(text);
-        foreach (var outer in Segments(_rawFinder, text, specialsAsText))
-        {
-            if (outer.Id >= 0)
-            {
-                ids.Add(outer.Id);
-                continue;
-            }
-
-            string part = outer.Range.Length == text.Length ? text : text[outer.Range.Start..outer.Range.End];
-            part = _normalizer?.Apply(part) ?? part;
-            foreach (var inner in Segments(_normalizedFinder, part, specialsAsText))
-            {
-                if (inner.Id >= 0)
-                    ids.Add(inner.Id);
-                else
-                    _byteLevel.Append(part.AsSpan(inner.Range.Start, inner.Range.Length), ids);
-            }
-        }
-    }
-
-    private TokenEncoding Trace(string text, bool specialsAsText)
-    {
-        var words = new List<(AlignedText Text, int Id)>();
-        text = WithoutLoneSurrogates(text);
-        var whole = new AlignedText(text);
-        foreach (var outer in Segments(_rawFinder, text, specialsAsText))
-        {
-            var part = whole.Slice(outer.Range.Start, outer.Range.Length);
-            if (outer.Id >= 0)
-            {
-                words.Add((part, outer.Id));
-                continue;
-            }
-
-            part = _normalizer?.Apply(part) ?? part;
-            foreach (var inner in Segments(_normalizedFinder, part.Text, specialsAsText))
-            {
-                var piece = part.Slice(inner.Range.Start, inner.Range.Length);
-                if (inner.Id >= 0 || _preTokenizer is null)
-                    words.Add((piece, inner.Id));
-                else
-                    words.AddRange(_preTokenizer.Apply(piece).Where(static word => word.Text.Length > 0).Select(static word => (word, -1)));
-            }
-        }
-
-        return Tokens(words);
-    }
-
-    private TokenEncoding Tokens(List<(AlignedText Text, int Id)> words)
-    {
-        var ids = new List<int>();
-        var tokens = new List<string>();
-        var offsets = new List<(int, int)>();
-        var wordIds = new List<int?>();
-        var found = new List<WordToken>();
-        for (int index = 0; index < words.Count; index++)
-        {
-            var (text, id) = words[index];
-            if (id >= 0)
-            {
-                Add(id, text.Text, text.Original(0, text.Text.Length), index);
-                continue;
-            }
-
-            found.Clear();
-            _parts.Model.Tokenize(text.Text, found);
-            int[] units = UnitOfByte(text.Text);
-            foreach (var token in found)
-            {
-                Add(
-                    token.Id,
-                    token.Text ?? _parts.Model.Vocabulary.TokenOf(token.Id) ?? "",
-                    token.Start < token.End ? text.Original(units[token.Start], units[token.End - 1] + 1) : text.Original(0, 0),
-                    index);
-            }
-        }
-
-        return new TokenEncoding
-        {
-            Ids = [.. ids],
-            Tokens = [.. tokens],
-            Offsets = [.. offsets],
-            TypeIds = new int[ids.Count],
-            SpecialTokensMask = new bool[ids.Count],
-            AttentionMask = [.. Enumerable.Repeat(true, ids.Count)],
-            WordIds = [.. wordIds],
-            SequenceIds = [.. Enumerable.Repeat<int?>(0, ids.Count)],
-        };
-
-        void Add(int id, string token, (int, int) place, int word)
-        {
-            ids.Add(id);
-            tokens.Add(token);
-            offsets.Add(place);
-            wordIds.Add(word);
-        }
-    }
-
-    // The model counts in UTF-8 bytes, and its tokens need not end where characters do.
-    private static int[] UnitOfByte(string text)
-    {
-        int[] units = new int[Encoding.UTF8.GetByteCount(text)];
-        int at = 0;
-        for (int index = 0; index < text.Length; index++)
-        {
-            bool isPair = char.IsHighSurrogate(text[index]);
-            int bytes = isPair ? 4 : text[index] < 0x80 ? 1 : text[index] < 0x800 ? 2 : 3;
-            units.AsSpan(at, bytes).Fill(index);
-            at += bytes;
-            if (isPair)
-                index++;
-        }
-
-        return units;
-    }
-
-    private static List<Segment> Segments(AddedTokenFinder? finder, string text, bool specialsAsText)
-    {
-        var segments = new List<Segment>();
-        if (finder is not null)
-            finder.Split(text, specialsAsText, segments);
-        else if (text.Length > 0)
-            segments.Add(new Segment(new TextRange(0, text.Length), -1));
-        return segments;
-    }
+    internal IEnumerable<string> Words(string text) => _encoder.Words(text);
 
     private TokenEncoding Process(List<TokenEncoding> parts, bool addSpecialTokens)
     {
@@ -492,15 +342,5 @@ public sealed class Tokenizer
             SequenceIds = [0],
         };
         return Process([probe], addSpecialTokens: true).Ids;
-    }
-
-    private static string WithoutLoneSurrogates(string text)
-    {
-        if (!text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF'))
-            return text;
-        var clean = new StringBuilder(text.Length);
-        foreach (var rune in text.EnumerateRunes()) // gives U+FFFD for a lone surrogate
-            clean.Append(rune);
-        return clean.ToString();
     }
 }
