@@ -4,6 +4,7 @@ using Perenos.Evaluation;
 using Perenos.Generation;
 using Perenos.Models;
 using Perenos.Runs.Config;
+using Perenos.Tests.Adapters;
 using Perenos.Tests.Checkpoints;
 using Perenos.Text.Data;
 using Perenos.Training;
@@ -28,6 +29,9 @@ public sealed class LeakTests
         { "gemma2", "full" }, { "mixtral, balanced", "full" }, { "qwen3_moe", "lora" }, { "phi3 for long texts", "lora" },
     };
 
+    // gpt2 has weights of every kind, biases included.
+    public static TheoryData<string> Methods => [.. AdapterConformanceTests.Names];
+
     public static TheoryData<string> Families => [.. TinyModel.Names.DistinctBy(TinyModel.FamilyOf)];
 
     [Theory]
@@ -36,6 +40,14 @@ public sealed class LeakTests
     {
         using var training = new Loop(name, method);
         AssertNothingIsKept(Many, training.Step);
+    }
+
+    [Theory]
+    [MemberData(nameof(Methods))]
+    public void Training_by_any_method_keeps_no_tensor(string method)
+    {
+        using var training = new Loop("gpt2", method);
+        AssertNothingIsKept(20, training.Step);
     }
 
     [Theory]
@@ -156,15 +168,20 @@ public sealed class LeakTests
     private sealed class Loop : IDisposable
     {
         private readonly CausalModel _model;
-        private readonly Adapter? _lora;
+        private readonly Adapter? _adapter;
         private readonly Trainer _trainer;
 
         public Loop(string name, string method)
         {
             _model = TinyModel.Start(name);
             var settings = new LoraConfig { Rank = 2, Dropout = 0.1, Targets = method == "lora with head" ? ["all-linear", "lm_head"] : ["all-linear"] };
-            _lora = method == "full" ? null : Lora.Start(_model.Parts, settings, seed: 1);
-            var trainables = (_lora?.Weights ?? _model.Parts.Weights).Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
+            _adapter = method switch
+            {
+                "full" => null,
+                "lora" or "lora with head" => Lora.Start(_model.Parts, settings, seed: 1),
+                _ => AdapterConformanceTests.Start(_model, method),
+            };
+            var trainables = (_adapter?.Weights ?? _model.Parts.Weights).Select(weight => Trainable.Of(weight.Key, weight.Value)).ToList();
             foreach (var trainable in trainables)
                 trainable.Tensor.requires_grad = true;
             _trainer = new Trainer(_model, trainables, new TrainingConfig(), new LearningRate(1e-4, Schedule.Constant, 0, 2000));
@@ -172,7 +189,7 @@ public sealed class LeakTests
 
         public void Step(int step)
         {
-            _lora?.DropFor((ulong)step);
+            _adapter?.DropFor((ulong)step);
             _trainer.TakeStep([BatchOf(2, 3 + step % 5), BatchOf(1, 4 + step % 3)]);
             BatchLoss.Mean(_model, [Learnt(5 + step % 4, 3)], batchTokens: 64);
         }
@@ -180,7 +197,7 @@ public sealed class LeakTests
         public void Dispose()
         {
             _trainer.Dispose();
-            _lora?.Dispose();
+            _adapter?.Dispose();
             _model.Dispose();
         }
 

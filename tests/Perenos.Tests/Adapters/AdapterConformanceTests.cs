@@ -68,6 +68,9 @@ public sealed class AdapterConformanceTests
 
     private const ulong Seed = 3;
 
+    /// <summary>Every method by name; other tests start them too.</summary>
+    internal static IReadOnlyCollection<string> Names => Methods.Keys;
+
     public static TheoryData<string, string> Pairs()
     {
         // Every method on each family, and on the corners that concern it: shared heads and biases. Every model with one method.
@@ -81,6 +84,9 @@ public sealed class AdapterConformanceTests
 
         return pairs;
     }
+
+    /// <summary>A fresh adapter, attached.</summary>
+    internal static Adapter Start(CausalModel model, string method) => Methods[method].Start(model);
 
     [Theory]
     [MemberData(nameof(Pairs))]
