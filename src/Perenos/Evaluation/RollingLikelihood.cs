@@ -88,7 +88,8 @@ public sealed record RollingLikelihood(CausalModel Model, Tokenizer Tokenizer, i
 
     // Windows of a batch have one length, so that no document's value depends on its neighbours' padding.
     private List<(int Document, Example Window)[]> Batches(int[][] documents) =>
-        [.. documents.SelectMany((ids, document) => Windows(ids, $"document {document + 1}").Select(window => (Document: document, Window: window))).GroupBy(entry => entry.Window.Ids.Length).OrderBy(group => group.Key)
+        [.. documents.SelectMany((ids, document) => Windows(ids, $"document {document + 1}").Select(window => (Document: document, Window: window)))
+            .GroupBy(entry => entry.Window.Ids.Length).OrderBy(group => group.Key)
             .SelectMany(group => group.Chunk(Math.Max(1, BatchTokens / group.Key)))];
 
     // The harness counts the pieces of a split at \s+: leading or trailing white space counts an empty piece.

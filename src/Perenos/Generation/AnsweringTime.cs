@@ -17,16 +17,17 @@ internal sealed class AnsweringTime
     /// <param name="prompts">All prompts.</param>
     /// <param name="clock">Measures seconds.</param>
     /// <param name="share">Share of what answering all prompts to the limit would take.</param>
-    public AnsweringTime(TextGenerator generator, IReadOnlyList<int[]> prompts, TimeProvider clock, double share)
+    /// <param name="stop">Asks to stop.</param>
+    public AnsweringTime(TextGenerator generator, IReadOnlyList<int[]> prompts, TimeProvider clock, double share, CancellationToken stop)
     {
         (_generator, _prompts, _batches) = (generator, prompts, [.. TextGenerator.Together(prompts)]);
         _heaviest = _batches.MaxBy(PromptTokens)!;
         // Not used: code generation.
-        Begin([_heaviest[0]], clock, LeastTokens);
+        Begin([_heaviest[0]], clock, LeastTokens, stop);
         int wanted = (int)(share * _batches.Sum(batch => (long)batch.Length * Limit(batch)) / _heaviest.Length);
-        (Tokens, HasEnded) = Begin(_heaviest, clock, Math.Max(LeastTokens, wanted));
+        (Tokens, HasEnded) = Begin(_heaviest, clock, Math.Max(LeastTokens, wanted), stop);
         foreach (var batch in _batches.Where(batch => batch.Length != _heaviest.Length).DistinctBy(batch => batch.Length))
-            Begin(batch, clock, LeastTokens);
+            Begin(batch, clock, LeastTokens, stop);
     }
 
     /// <summary>Tokens that the heaviest batch was answered with.</summary>
@@ -50,13 +51,14 @@ internal sealed class AnsweringTime
 
     private long PromptTokens(int[] batch) => (long)batch.Length * batch.Max(row => _prompts[row].Length);
 
-    private (int Tokens, bool HasEnded) Begin(int[] batch, TimeProvider clock, int most)
+    private (int Tokens, bool HasEnded) Begin(int[] batch, TimeProvider clock, int most, CancellationToken stop)
     {
         using var session = _generator.Start([.. batch.Select(row => _prompts[row])], batch);
         var isOpen = batch.Select(_ => true).ToArray();
         List<double> seconds = [];
         while (isOpen.Contains(true) && seconds.Count < most)
         {
+            stop.ThrowIfCancellationRequested();
             long start = clock.GetTimestamp();
             var tokens = session.Next();
             seconds.Add(clock.GetElapsedTime(start).TotalSeconds);

@@ -78,7 +78,7 @@ public static class FineTune
             try
             {
                 if (checkpoint is null)
-                    Announce(run, listener, Tell);
+                    Announce(run, listener, Tell, stop);
                 else
                     EventLog.Read(folder.Events).Where(happened => happened is RunEvent.Planned).ToList().ForEach(listener.Event);
 
@@ -114,10 +114,10 @@ public static class FineTune
         _ => null,
     };
 
-    private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell)
+    private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell, CancellationToken stop)
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
-        var plan = run.Rehearse(listener.Clock);
+        var plan = run.Rehearse(listener.Clock, stop);
         long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
         tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, plan.Memory, plan.Seconds));
     }

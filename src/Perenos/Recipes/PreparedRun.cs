@@ -135,8 +135,10 @@ public sealed class PreparedRun : IDisposable
 
     /// <summary>Does some of everything that the run will do, which changes nothing: the heaviest pieces for the memory, others for the time.</summary>
     /// <param name="clock">Measures seconds.</param>
+    /// <param name="stop">Asks to stop.</param>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     /// <exception cref="PerenosException">The text that forgetting is measured on cannot be read, or a step is not finite.</exception>
-    public RunPlan Rehearse(TimeProvider clock) => Rehearsal.Take(this, clock);
+    public RunPlan Rehearse(TimeProvider clock, CancellationToken stop = default) => new Rehearsal(this, clock, stop).Take();
 
     /// <summary>Names the seeds of what is random in a step.</summary>
     public void BeginStep(int step)

@@ -10,7 +10,7 @@ namespace Perenos.Recipes;
 /// Some of everything that a run will do, before it begins: what it costs is then measured and not computed from sizes. The heaviest
 /// piece of each kind is among those done, so the memory of the process has been at its peak. Steps are taken at rate 0, and nothing is changed.
 /// </summary>
-internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
+internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
     // Steps that are timed beside the heaviest: a fiftieth of the run, within these ends.
     private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16;
@@ -24,27 +24,31 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
     // Written to time saving; more waits longer for the disk and says no more.
     private const long MostSavedBytes = 64 << 20;
 
-    /// <summary>Rehearses a run.</summary>
-    public static RunPlan Take(PreparedRun run, TimeProvider clock) => new Rehearsal(run, clock).Take();
-
-    private RunPlan Take()
+    /// <summary>Rehearses the run.</summary>
+    public RunPlan Take()
     {
         long start = clock.GetTimestamp();
         var kept = (run.Penalty?.State() ?? []).Select(part => (part.Tensor, Copy: part.Tensor.clone().DetachFromDisposeScope())).ToList();
-        List<PlanPart> parts = [Before()];
-        using (var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling))
-            parts.AddRange([Training(trainer), Validation(trainer), Saving(trainer), After()]);
-
-        // A budget has steered the penalty by steps that led nowhere.
-        foreach (var (tensor, copy) in kept)
+        try
         {
-            using (no_grad())
-                tensor.copy_(copy);
-            copy.Dispose();
+            var bare = AnswersOfTheBase();
+            using var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
+            PlanPart[] parts = [Training(trainer), Validation(trainer), Saving(trainer)];
+            var adapted = Answering(share: 0);
+            double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true);
+            parts = [Before(bare, reading), .. parts, After(adapted, reading)];
+            return new RunPlan([new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, ""), .. parts], PeakMemory.OfProcess());
         }
-
-        var rehearsal = new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, "");
-        return new RunPlan([rehearsal, .. parts], PeakMemory.OfProcess());
+        finally
+        {
+            // A budget has steered the penalty by steps that led nowhere.
+            using var quiet = no_grad();
+            foreach (var (tensor, copy) in kept)
+            {
+                tensor.copy_(copy);
+                copy.Dispose();
+            }
+        }
     }
 
     private PlanPart Training(Trainer trainer)
@@ -61,6 +65,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
 
         double Step(int step)
         {
+            stop.ThrowIfCancellationRequested();
             long start = clock.GetTimestamp();
             run.BeginStep(step);
             trainer.TakeStep(order.At(step), givenRate: 0);
@@ -113,15 +118,17 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
         return new PlanPart(RunPlan.Names.Saving, bytes * perByte, $"{times:N0} checkpoints of {(learnt + state) / 1e6:N0} MB");
     }
 
-    // In the order of the run, and with all that it then holds: what stays behind in memory depends on it.
-    private PlanPart Before()
+    // In the order of the run: what stays behind in memory depends on it. That is also why the test is read, which is timed later.
+    private AnsweringTime? AnswersOfTheBase()
     {
-        run.Adapter?.Detach();
-        // Not timed: code generation.
-        BatchLoss.Mean(run.Pretrained.Model, [run.Data.Train.MinBy(example => example.Length)!], int.MaxValue);
+        using var bare = new BareBase(run.Adapter, noise: null);
         var answering = Answering(AnsweringShare);
-        double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true);
-        run.Adapter?.Attach();
+        Reading(TestBatches());
+        return answering;
+    }
+
+    private PlanPart Before(AnsweringTime? answering, double reading)
+    {
         if (answering is null)
             return new PlanPart(RunPlan.Names.Before, reading, Test());
         double seen = answering.Seconds(_ => answering.Tokens);
@@ -132,10 +139,9 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
         };
     }
 
-    private PlanPart After()
+    private PlanPart After(AnsweringTime? answering, double reading)
     {
-        var answering = Answering(share: 0);
-        double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true) + Reading(Batches(run.Preference is null ? [] : run.Data.TestPairs));
+        reading += Reading(Batches(run.Preference is null ? [] : run.Data.TestPairs));
         if (answering is null)
             return new PlanPart(RunPlan.Names.After, reading, Test());
         // What has learnt the answers ends where they end.
@@ -149,7 +155,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
     private AnsweringTime? Answering(double share)
     {
         var (examination, model) = (run.Examination, run.Pretrained.Model);
-        return examination.Answers.Count == 0 ? null : new AnsweringTime(examination.Generator(model), examination.Prompts(model), clock, share);
+        return examination.Answers.Count == 0 ? null : new AnsweringTime(examination.Generator(model), examination.Prompts(model), clock, share, stop);
     }
 
     private string Test() => $"{run.Examination.Records.Count:N0} test records, {run.Examination.Reference.Count:N0} general texts";
@@ -177,6 +183,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock)
     {
         double Read(int batch)
         {
+            stop.ThrowIfCancellationRequested();
             long start = clock.GetTimestamp();
             if (run.Preference is { } preference && !isPlain)
                 preference.MeanLoss(batches[batch], int.MaxValue);
