@@ -31,12 +31,13 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         var kept = (run.Penalty?.State() ?? []).Select(part => (part.Tensor, Copy: part.Tensor.clone().DetachFromDisposeScope())).ToList();
         try
         {
-            var bare = AnswersOfTheBase();
+            var seen = AnswersOfTheBase();
             using var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
             PlanPart[] parts = [Training(trainer), Validation(trainer), Saving(trainer)];
             var adapted = Answering(share: 0);
+            var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
             double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true);
-            parts = [Before(bare, reading), .. parts, After(adapted, reading)];
+            parts = [Before(bare, seen, reading), .. parts, After(adapted, reading)];
             return new RunPlan([new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, ""), .. parts], PeakMemory.OfProcess());
         }
         finally
@@ -118,24 +119,29 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         return new PlanPart(RunPlan.Names.Saving, bytes * perByte, $"{times:N0} checkpoints of {(learnt + state) / 1e6:N0} MB");
     }
 
-    // In the order of the run: what stays behind in memory depends on it. That is also why the test is read, which is timed later.
-    private AnsweringTime? AnswersOfTheBase()
+    // First, as in the run: what stays behind in memory depends on the order. Timed is what comes later, when all code is generated.
+    private AnsweringTime? AnswersOfTheBase() => AsBase(() =>
     {
-        using var bare = new BareBase(run.Adapter, noise: null);
         var answering = Answering(AnsweringShare);
         Reading(TestBatches());
         return answering;
+    });
+
+    private T AsBase<T>(Func<T> look)
+    {
+        using var bare = new BareBase(run.Adapter, noise: null);
+        return look();
     }
 
-    private PlanPart Before(AnsweringTime? answering, double reading)
+    private PlanPart Before(AnsweringTime? answering, AnsweringTime? seen, double reading)
     {
-        if (answering is null)
+        if (answering is null || seen is null)
             return new PlanPart(RunPlan.Names.Before, reading, Test());
-        double seen = answering.Seconds(_ => answering.Tokens);
-        return new PlanPart(RunPlan.Names.Before, reading + (answering.HasEnded ? seen : answering.Most), $"{Test()}; answers {(answering.HasEnded ? $"of {answering.Tokens} tokens, as seen" : "as long as allowed")}")
+        double least = reading + answering.Seconds(_ => seen.Tokens), most = reading + answering.Most;
+        return new PlanPart(RunPlan.Names.Before, seen.HasEnded ? least : most, $"{Test()}; answers {(seen.HasEnded ? $"of {seen.Tokens} tokens, as seen" : "as long as allowed")}")
         {
-            LeastSeconds = reading + seen,
-            MostSeconds = reading + answering.Most,
+            LeastSeconds = least,
+            MostSeconds = most,
         };
     }
 
