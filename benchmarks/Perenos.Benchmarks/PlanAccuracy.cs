@@ -27,6 +27,7 @@ internal static partial class PlanAccuracy
             WriteData(folder);
             var result = new Result("plan");
             result.Fact($"{TrainPairs} weather sentences of the grammar, {TestPairs} of them beside for the test; raw text: the pages of docs/; each configuration by perenos tune --dry-run, then by perenos tune");
+            string[] shortened = options.Text("steps", "") is { Length: > 0 } steps ? ["--steps", steps] : [];
             var configurations = Configurations(shared).Where(configuration => only.Length == 0 || only.Split(',').Contains(configuration.Name)).ToList();
             if (configurations.Any(configuration => configuration.Name == "ewc"))
                 Call(program, folder, "fisher", "--model", "base", "--data", "docs.txt", "--tokens", "5000", "--output", "fisher.safetensors");
@@ -34,7 +35,7 @@ internal static partial class PlanAccuracy
             foreach (var configuration in configurations)
             {
                 Console.Error.WriteLine(configuration.Name);
-                outcomes.Add((configuration.Name, Measure(program, folder, configuration)));
+                outcomes.Add((configuration.Name, Measure(program, folder, configuration with { Options = [.. configuration.Options, .. shortened] })));
             }
 
             if (!Directory.Exists(Path.Combine(shared, SharedModel)))
@@ -68,7 +69,7 @@ internal static partial class PlanAccuracy
         if (Directory.Exists(model))
         {
             yield return new("lora-recompute-smollm2", ["--model", model, "--data", "weather", "--prompt", "Translate to French: {en}", "--completion", "{fr}", "--maximum-length", "256", "--batch-size", "8",
-                "--method", "lora", "--rank", "16", "--learning-rate", "5e-4", "--steps", "30", "--recompute", "--test-records", "24", "--max-new-tokens", "64"]);
+                "--method", "lora", "--rank", "16", "--learning-rate", "5e-4", "--epochs", "0.4", "--recompute", "--test-records", "24", "--max-new-tokens", "64"]);
         }
     }
 
