@@ -10,12 +10,13 @@ return args switch
     ["optimizer", .. var rest] => OptimizerStep.Run(new Options(rest)),
     ["open-model", .. var rest] => OpenModel.Run(new Options(rest)),
     ["tokenizer", .. var rest] => TokenizerThroughput.Run(new Options(rest)),
+    ["plan", .. var rest] => PlanAccuracy.Run(new Options(rest)),
     ["start-up", .. var rest] => StartUp.Run(new Options(rest)),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("Perenos.Benchmarks training-step | backward-memory | memory-flat | optimizer | open-model | tokenizer | start-up [--option value …]; see benchmarks/README.md.");
+    Console.Error.WriteLine("Perenos.Benchmarks training-step | backward-memory | memory-flat | optimizer | open-model | tokenizer | plan | start-up [--option value …]; see benchmarks/README.md.");
     return 2;
 }

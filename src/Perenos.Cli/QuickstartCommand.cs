@@ -57,7 +57,6 @@ internal static class QuickstartCommand
     private static void Announce(RunConfig config)
     {
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config, progress));
-        var (seconds, memory) = run.Rehearse(TimeProvider.System);
-        RunDisplay.ShowPlan(run, seconds, memory);
+        RunDisplay.ShowPlan(run, run.Rehearse(TimeProvider.System));
     }
 }

@@ -69,7 +69,7 @@ internal static class RunDisplay
     }
 
     /// <summary>What is about to be done, what it costs, and one example token by token.</summary>
-    public static void ShowPlan(PreparedRun run, double seconds, long memory)
+    public static void ShowPlan(PreparedRun run, RunPlan plan)
     {
         var (labels, config) = (run.Data.Labels, run.Config);
         var table = new Table().Border(TableBorder.None).HideHeaders().AddColumn("").AddColumn("");
@@ -80,9 +80,21 @@ internal static class RunDisplay
         Row("tokens", $"{labels.Tokens:N0} an epoch, {labels.LearntTokens:N0} of them learnt ({labels.LearntShare:P0}); longest example {labels.Longest}; {labels.Truncated} shortened, {labels.Dropped} dropped");
         Row("method", $"{config.Method.Name}, {run.TrainableParameters:N0} trainable parameters ({(double)run.TrainableParameters / run.TotalParameters:P2})");
         Row("steps", $"{run.Order.TotalSteps:N0}, learning rate {config.Training.LearningRate:G3}, {config.Training.Schedule.ToString().ToLowerInvariant()}");
-        Row("estimate", $"{Duration(seconds)} of training, {memory / 1e9:F1} GB of memory");
         AnsiConsole.Write(table);
+        ShowCost(plan);
         ShowExample(run);
+    }
+
+    private static void ShowCost(RunPlan plan)
+    {
+        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumn("").AddColumn(new TableColumn("").RightAligned()).AddColumn("");
+        void Row(string name, double seconds, string detail) => table.AddRow(
+            new Markup($"[dim]{Markup.Escape(name)}[/]"), new Spectre.Console.Text(Quantity.Seconds(seconds)), new Markup($"[dim]{Markup.Escape(detail)}[/]"));
+        foreach (var part in plan.Parts)
+            Row(part.Name, part.Seconds, part.Detail);
+        Row("total", plan.Seconds, plan.MostSeconds > plan.LeastSeconds ? $"from {Quantity.Seconds(plan.LeastSeconds)} to {Quantity.Seconds(plan.MostSeconds)}: how long answers get is not known before" : "");
+        AnsiConsole.Write(table);
+        Console.WriteLine($"peak memory {Quantity.Bytes(plan.Memory)}");
     }
 
     private static void ShowExample(PreparedRun run)

@@ -14,9 +14,9 @@ internal static class SweepDisplay
     {
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config.Recipe, progress));
         var plan = SweepPlan.Of(config, run);
-        var (seconds, memory) = run.Rehearse(TimeProvider.System);
+        var rehearsed = run.Rehearse(TimeProvider.System);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{plan.Trials.Count} trials; compared after {string.Join(", ", plan.Rungs)} of {plan.TotalSteps} steps; {plan.Steps:N0} steps in all, {(double)plan.Steps / plan.TotalSteps:F1} times a run; about {RunDisplay.Duration(seconds / plan.TotalSteps * plan.Steps)} and {memory / 1e9:F1} GB"));
+            $"{plan.Trials.Count} trials; compared after {string.Join(", ", plan.Rungs)} of {plan.TotalSteps} steps; {plan.Steps:N0} steps in all, {(double)plan.Steps / plan.TotalSteps:F1} times a run; about {RunDisplay.Duration(rehearsed.TrainingSeconds / plan.TotalSteps * plan.Steps)} and {rehearsed.Memory / 1e9:F1} GB"));
         return plan;
     }
 

@@ -68,8 +68,7 @@ internal static class TuneCommand
     private static int DryRun(RunConfig config)
     {
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config, progress));
-        var (seconds, memory) = run.Rehearse(TimeProvider.System);
-        RunDisplay.ShowPlan(run, seconds, memory);
+        RunDisplay.ShowPlan(run, run.Rehearse(TimeProvider.System));
         return 0;
     }
 

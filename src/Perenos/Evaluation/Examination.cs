@@ -40,15 +40,13 @@ public sealed record Examination(
         string[] answers = [];
         if (Answers.Count > 0)
         {
-            var prompts = Answered.Select(record => Fit(Renderer.RenderPrompt(record), model)).ToList();
-            var generator = new TextGenerator(model, Settings.Generation, Renderer.StopIds);
-            answers = [.. generator
+            var prompts = Prompts(model);
+            answers = [.. Generator(model)
                 .Generate(prompts, done => Tell("answering", done, prompts.Count), cancellation)
                 .Select(ids => tokenizer.Decode(ids).Trim())];
         }
 
-        int window = (int)Math.Min(MaximumLength, model.MaximumLength);
-        var reference = new RollingLikelihood(model, tokenizer, prefix, window)
+        var reference = ReferenceReading(model, tokenizer, prefix)
             .Score(Reference, done => Tell("reading general text", done, Reference.Count));
         return new Judgement { Answers = answers, Expected = Answers, Losses = Losses(model, Tell), Reference = reference };
     }
@@ -59,16 +57,36 @@ public sealed record Examination(
     /// <summary>Changes from one judgement to another, over the very same items, each with its interval.</summary>
     public IReadOnlyList<Metric> Changes(Judgement before, Judgement after) => before.ChangesTo(after, Settings.Resamples);
 
+    /// <summary>The prompts of <see cref="Answered"/>.</summary>
+    internal IReadOnlyList<int[]> Prompts(CausalModel model) => [.. Answered.Select(record => Fit(Renderer.RenderPrompt(record), model))];
+
+    /// <summary>What answers them.</summary>
+    internal TextGenerator Generator(CausalModel model) => new(model, Settings.Generation, Renderer.StopIds);
+
+    /// <summary>What reads <see cref="Reference"/>.</summary>
+    internal RollingLikelihood ReferenceReading(CausalModel model, Tokenizer tokenizer, int? prefix) => new(model, tokenizer, prefix, LongestOf(model));
+
+    /// <summary>The test examples that are read together, each with the number of its record.</summary>
+    internal IReadOnlyList<IReadOnlyList<(int Record, Example Example)>> TestBatches(CausalModel model)
+    {
+        var limit = new LengthLimit(LongestOf(model));
+        var examples = Records.SelectMany((record, index) => limit.Apply(Renderer.Render(record)).Select(example => (index, example))).ToList();
+        int longest = examples.Select(entry => entry.example.Ids.Length).DefaultIfEmpty(1).Max();
+        return [.. examples.OrderBy(entry => entry.example.Ids.Length).Chunk(Math.Max(1, BatchTokens / Math.Max(1, longest)))];
+    }
+
+    private int LongestOf(CausalModel model) => (int)Math.Min(MaximumLength, model.MaximumLength);
+
     private List<RecordLoss> Losses(CausalModel model, Action<string, int, int> tell)
     {
-        var limit = new LengthLimit((int)Math.Min(MaximumLength, model.MaximumLength));
-        var examples = Records.SelectMany((record, index) => limit.Apply(Renderer.Render(record)).Select(example => (index, example))).ToList();
+        var batches = TestBatches(model);
+        int total = batches.Sum(batch => batch.Count);
         var nats = new double[Records.Count];
         var tokens = new long[Records.Count];
         int done = 0;
-        foreach (var group in examples.OrderBy(entry => entry.example.Ids.Length).Chunk(Math.Max(1, BatchTokens / Math.Max(1, examples.Count == 0 ? 1 : examples.Max(entry => entry.example.Ids.Length)))))
+        foreach (var group in batches)
         {
-            using var losses = BatchLoss.NegativeLogLikelihood(model, Batch.Of([.. group.Select(entry => entry.example)]));
+            using var losses = BatchLoss.NegativeLogLikelihood(model, Batch.Of([.. group.Select(entry => entry.Example)]));
             using var onProcessor = losses.cpu();
             var values = onProcessor.data<float>().ToArray();
             int place = 0;
@@ -79,8 +97,8 @@ public sealed record Examination(
                 tokens[index] += example.LearntTokens;
             }
 
-            done += group.Length;
-            tell("reading the test", done, examples.Count);
+            done += group.Count;
+            tell("reading the test", done, total);
         }
 
         return [.. nats.Zip(tokens, (sum, count) => new RecordLoss(sum, count)).Where(loss => loss.Tokens > 0)];

@@ -29,20 +29,18 @@ public sealed record RollingLikelihood(CausalModel Model, Tokenizer Tokenizer, i
     /// <summary>One value a document, in their order.</summary>
     public IReadOnlyList<DocumentLikelihood> Score(IReadOnlyList<string> documents, Action<int>? onFinished = null)
     {
+        int[][] ids = [.. documents.Select(text => Tokenizer.Encode(text))];
+        var batches = Batches(ids);
         var results = new DocumentLikelihood[documents.Count];
-        var windows = new List<(int Document, Example Window)>();
         for (int index = 0; index < documents.Count; index++)
         {
             string text = documents[index];
-            int[] ids = Tokenizer.Encode(text);
-            results[index] = new DocumentLikelihood(0, Prefix is null ? Math.Max(0, ids.Length - 1) : ids.Length,
+            results[index] = new DocumentLikelihood(0, Prefix is null ? Math.Max(0, ids[index].Length - 1) : ids[index].Length,
                 System.Text.Encoding.UTF8.GetByteCount(text), CountWords(text));
-            int document = index;
-            windows.AddRange(Windows(ids, $"document {index + 1}").Select(window => (document, window)));
         }
 
-        int done = 0;
-        foreach (var batch in Batches(windows))
+        int done = 0, total = batches.Sum(batch => batch.Length);
+        foreach (var batch in batches)
         {
             using var losses = BatchLoss.NegativeLogLikelihood(Model, Batch.Of([.. batch.Select(entry => entry.Window)]));
             using var onProcessor = losses.cpu();
@@ -56,12 +54,16 @@ public sealed record RollingLikelihood(CausalModel Model, Tokenizer Tokenizer, i
                 results[document] = results[document] with { Nats = results[document].Nats + nats };
             }
 
-            done += batch.Count;
-            onFinished?.Invoke(done * documents.Count / windows.Count);
+            done += batch.Length;
+            onFinished?.Invoke(done * documents.Count / total);
         }
 
         return results;
     }
+
+    /// <summary>The windows that are read together, in their order.</summary>
+    internal IReadOnlyList<IReadOnlyList<Example>> WindowsTogether(IReadOnlyList<string> documents) =>
+        [.. Batches([.. documents.Select(text => Tokenizer.Encode(text))]).Select(batch => batch.Select(entry => entry.Window).ToList())];
 
     /// <summary>The windows of a document: what stands before, and which tokens are predicted.</summary>
     internal IEnumerable<Example> Windows(int[] ids, string source)
@@ -85,9 +87,10 @@ public sealed record RollingLikelihood(CausalModel Model, Tokenizer Tokenizer, i
         new(ids, [.. ids.Select((_, place) => place >= ids.Length - last)], source);
 
     // Windows of a batch have one length, so that no document's value depends on its neighbours' padding.
-    private static IEnumerable<IReadOnlyList<(int Document, Example Window)>> Batches(List<(int Document, Example Window)> windows) =>
-        windows.GroupBy(entry => entry.Window.Ids.Length).OrderBy(group => group.Key)
-            .SelectMany(group => group.Chunk(Math.Max(1, BatchTokens / group.Key)));
+    private List<(int Document, Example Window)[]> Batches(int[][] documents) =>
+        [.. documents.SelectMany((ids, document) => Windows(ids, $"document {document + 1}").Select(window => (Document: document, Window: window)))
+            .GroupBy(entry => entry.Window.Ids.Length).OrderBy(group => group.Key)
+            .SelectMany(group => group.Chunk(Math.Max(1, BatchTokens / group.Key)))];
 
     // The harness counts the pieces of a split at \s+: leading or trailing white space counts an empty piece.
     private static long CountWords(string text) => System.Text.RegularExpressions.Regex.Count(text, @"\s+") + 1;

@@ -79,5 +79,8 @@ internal sealed class GenerationSession : IDisposable
         return chosen;
     }
 
+    /// <summary>Takes the memory that the tokens still to come would take; the session cannot go on.</summary>
+    public void FillCache() => _cache.Fill();
+
     public void Dispose() => _cache.Dispose();
 }

@@ -25,7 +25,7 @@ public sealed class TextGenerator
         for (int count = 0; count < Room(prompt.Count); count++)
         {
             int token = session.Next()[0];
-            if (_stops.Contains(token))
+            if (Ends(token))
                 yield break;
             yield return token;
         }
@@ -42,7 +42,7 @@ public sealed class TextGenerator
     {
         var results = new int[prompts.Count][];
         int finished = 0;
-        foreach (var rows in Enumerable.Range(0, prompts.Count).OrderBy(row => prompts[row].Length).Chunk(RowsAtOnce))
+        foreach (int[] rows in Together(prompts))
         {
             var texts = GenerateTogether([.. rows.Select(row => prompts[row])], rows, cancellation);
             for (int index = 0; index < rows.Length; index++)
@@ -53,6 +53,16 @@ public sealed class TextGenerator
 
         return results;
     }
+
+    /// <summary>Numbers of the prompts that are answered together, batch by batch.</summary>
+    internal static IEnumerable<int[]> Together(IReadOnlyList<int[]> prompts) =>
+        Enumerable.Range(0, prompts.Count).OrderBy(row => prompts[row].Length).Chunk(RowsAtOnce);
+
+    /// <summary>Whether a token ends an answer.</summary>
+    internal bool Ends(int token) => _stops.Contains(token);
+
+    /// <summary>Most tokens of an answer.</summary>
+    internal int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.MaximumLength - promptLength);
 
     private int[][] GenerateTogether(IReadOnlyList<int[]> prompts, IReadOnlyList<int> numbers, CancellationToken cancellation)
     {
@@ -65,7 +75,7 @@ public sealed class TextGenerator
             var tokens = session.Next();
             for (int row = 0; row < texts.Length; row++)
             {
-                isOpen[row] &= !_stops.Contains(tokens[row]);
+                isOpen[row] &= !Ends(tokens[row]);
                 if (isOpen[row])
                     texts[row].Add(tokens[row]);
                 isOpen[row] &= count + 1 < Room(prompts[row].Length);
@@ -75,7 +85,7 @@ public sealed class TextGenerator
         return [.. texts.Select(text => text.ToArray())];
     }
 
-    private GenerationSession Start(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<int> numbers)
+    internal GenerationSession Start(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<int> numbers)
     {
         if (prompts.Any(prompt => prompt.Count == 0))
             throw new PerenosException("A prompt is empty.", "Give at least one token to continue from.");
@@ -88,6 +98,4 @@ public sealed class TextGenerator
 
         return new GenerationSession(_model, prompts, numbers, prompts.Max(prompt => Room(prompt.Count)), new Sampler(_settings));
     }
-
-    private int Room(int promptLength) => (int)Math.Min(_settings.MaxNewTokens, _model.MaximumLength - promptLength);
 }

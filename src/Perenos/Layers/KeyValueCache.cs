@@ -53,6 +53,15 @@ public sealed class KeyValueCache : IDisposable
     /// <summary>Forgets all tokens, to be filled anew.</summary>
     public void Clear() => Length = 0;
 
+    /// <summary>Writes to all places, so that the memory of a full cache is taken; what was kept is gone.</summary>
+    internal void Fill()
+    {
+        using var quiet = inference_mode();
+        foreach (var tensor in _keys.Concat(_values).OfType<Tensor>())
+            tensor.zero_();
+        Clear();
+    }
+
     /// <summary>Frees the kept keys and values.</summary>
     public void Dispose()
     {

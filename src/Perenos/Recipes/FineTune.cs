@@ -78,11 +78,11 @@ public static class FineTune
             try
             {
                 if (checkpoint is null)
-                    Announce(run, listener, Tell);
+                    Announce(run, listener, Tell, stop);
                 else
                     EventLog.Read(folder.Events).Where(happened => happened is RunEvent.Planned).ToList().ForEach(listener.Event);
 
-                var examination = new Examination(run.Data.Test, run.Renderer, ReferenceText.Read(run.Config.Evaluation.Reference), run.Config.Evaluation, run.Config.Data.MaximumLength);
+                var examination = run.Examination;
                 // Before the checkpoint is put back: a run that was paused has not judged its base yet.
                 var before = pauseAt is null ? Before(run, examination, folder, checkpoint is null ? Tell : null, listener, stop) : null;
                 if (checkpoint is not null)
@@ -114,12 +114,12 @@ public static class FineTune
         _ => null,
     };
 
-    private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell)
+    private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell, CancellationToken stop)
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
-        var (seconds, memory) = run.Rehearse(listener.Clock);
+        var plan = run.Rehearse(listener.Clock, stop);
         long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
-        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds));
+        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, plan.Memory, plan.Seconds));
     }
 
     // Judged once: a resumed run reads what the first process wrote.

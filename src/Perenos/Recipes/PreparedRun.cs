@@ -1,4 +1,5 @@
 using Perenos.Adapters;
+using Perenos.Evaluation;
 using Perenos.Hub;
 using Perenos.Kernels;
 using Perenos.Models;
@@ -68,6 +69,9 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
 
+    /// <summary>The test that the model takes before and after.</summary>
+    internal Examination Examination => field ??= new Examination(Data.Test, Renderer, ReferenceText.Read(Config.Evaluation.Reference), Config.Evaluation, Config.Data.MaximumLength);
+
     /// <summary>Numbers that learn.</summary>
     public long TrainableParameters => Trainables.Sum(trainable => trainable.Tensor.numel());
 
@@ -129,10 +133,12 @@ public sealed class PreparedRun : IDisposable
         }
     }
 
-    /// <summary>Takes some steps of the run at rate 0 and validates once, which changes nothing: the heaviest step for the memory, others for the time.</summary>
+    /// <summary>Does some of everything that the run will do, which changes nothing: the heaviest pieces for the memory, others for the time.</summary>
     /// <param name="clock">Measures seconds.</param>
-    /// <returns>Estimated seconds of all steps, and peak memory in bytes.</returns>
-    public (double Seconds, long Memory) Rehearse(TimeProvider clock) => Rehearsal.Take(this, clock);
+    /// <param name="stop">Asks to stop.</param>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
+    /// <exception cref="PerenosException">The text that forgetting is measured on cannot be read, or a step is not finite.</exception>
+    public RunPlan Rehearse(TimeProvider clock, CancellationToken stop = default) => new Rehearsal(this, clock, stop).Take();
 
     /// <summary>Names the seeds of what is random in a step.</summary>
     public void BeginStep(int step)

@@ -1,39 +1,208 @@
+using Perenos.Checkpoints;
+using Perenos.Generation;
+using Perenos.Text.Data;
 using Perenos.Training;
+using static TorchSharp.torch;
 
 namespace Perenos.Recipes;
 
-/// <summary>Some steps of a run before it begins, so that the plan can say what it costs.</summary>
-internal static class Rehearsal
+/// <summary>
+/// Some of everything that a run will do, before it begins: what it costs is then measured and not computed from sizes. The heaviest
+/// piece of each kind is among those done, so the memory of the process has been at its peak. Steps are taken at rate 0, and nothing is changed.
+/// </summary>
+internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
-    // Steps that are timed, spread over an epoch: lengths differ, and so does the time that a token takes.
-    private const int RehearsedSteps = 4;
+    // Steps that are timed beside the heaviest: a fiftieth of the run, within these ends.
+    private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16;
 
-    // Enough for the largest batch of a validation.
-    private const int LongestValidated = 64;
+    // Of many batches that are only read so many are timed beside the heaviest; of few the heaviest stands for all.
+    private const int RehearsedBatches = 2, FewBatches = 8;
 
-    /// <summary>Takes some steps at rate 0 and validates once, which changes nothing: the heaviest step for the memory, others for the time.</summary>
-    /// <returns>Estimated seconds of all steps, and peak memory in bytes.</returns>
-    public static (double Seconds, long Memory) Take(PreparedRun run, TimeProvider clock)
+    // How soon the base ends its answers is seen only by answering: a share of what answering all to the limit would take.
+    private const double AnsweringShare = 0.1;
+
+    // Written to time saving; more waits longer for the disk and says no more.
+    private const long MostSavedBytes = 64 << 20;
+
+    /// <summary>Rehearses the run.</summary>
+    public RunPlan Take()
     {
-        int steps = Math.Min(run.Order.TotalSteps, run.Order.StepsPerEpoch);
-        int heaviest = Enumerable.Range(0, steps).MaxBy(step => run.Order.At(step).Max(batch => batch.Tokens.Length));
-        double seconds = 0, tokens = 0;
-        using (var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), objective: run.Objective, sampling: run.Sampling))
+        long start = clock.GetTimestamp();
+        var kept = (run.Penalty?.State() ?? []).Select(part => (part.Tensor, Copy: part.Tensor.clone().DetachFromDisposeScope())).ToList();
+        try
         {
-            // The first pays for caches and code generation, and is not counted.
-            foreach (int step in Enumerable.Range(0, RehearsedSteps).Select(part => part * steps / RehearsedSteps).Prepend(heaviest))
+            var seen = AnswersOfTheBase();
+            using var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
+            PlanPart[] parts = [Training(trainer), Validation(trainer), Saving(trainer)];
+            var adapted = Answering(share: 0);
+            var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
+            double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true);
+            parts = [Before(bare, seen, reading), .. parts, After(adapted, reading)];
+            return new RunPlan([new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, ""), .. parts], PeakMemory.OfProcess());
+        }
+        finally
+        {
+            // A budget has steered the penalty by steps that led nowhere.
+            using var quiet = no_grad();
+            foreach (var (tensor, copy) in kept)
             {
-                long start = clock.GetTimestamp();
-                var report = trainer.TakeStep(run.Order.At(step), givenRate: 0);
-                if (trainer.StepsTaken > 1)
-                    (seconds, tokens) = (seconds + clock.GetElapsedTime(start).TotalSeconds, tokens + report.Tokens);
+                tensor.copy_(copy);
+                copy.Dispose();
             }
+        }
+    }
 
-            if (run.Data.Validation.Count > 0 && run.Preference is null)
-                BatchLoss.Mean(run.Pretrained.Model, [.. run.Data.Validation.OrderByDescending(example => example.Ids.Length).Take(LongestValidated)], TrainingRun.ValidationBatchTokens);
+    private PlanPart Training(Trainer trainer)
+    {
+        var order = run.Order;
+        int steps = Math.Min(order.TotalSteps, order.StepsPerEpoch);
+        List<double> tokens = [], widest = [];
+        for (int step = 0; step < steps; step++)
+        {
+            var batches = order.At(step);
+            tokens.Add(batches.Sum(batch => (double)batch.Tokens.Length));
+            widest.Add(batches.Max(batch => batch.Tokens.Length));
         }
 
-        double averageTokens = Enumerable.Range(0, steps).Average(step => run.Order.At(step).Sum(batch => (double)batch.Tokens.Length));
-        return (seconds / tokens * averageTokens * run.Order.TotalSteps, PeakMemory.OfProcess());
+        double Step(int step)
+        {
+            stop.ThrowIfCancellationRequested();
+            long start = clock.GetTimestamp();
+            run.BeginStep(step);
+            trainer.TakeStep(order.At(step), givenRate: 0);
+            run.EndStep();
+            return clock.GetElapsedTime(start).TotalSeconds;
+        }
+
+        // Not counted: it pays for caches and code generation.
+        Step(widest.IndexOf(widest.Max()));
+        double seconds = SampledTime.Of(tokens, Math.Clamp(order.TotalSteps / RehearsedShare, LeastSteps, MostSteps), Step);
+        return new PlanPart(RunPlan.Names.Training, seconds / steps * order.TotalSteps, $"{order.TotalSteps:N0} steps");
+    }
+
+    private PlanPart Validation(Trainer trainer)
+    {
+        double seconds = 0;
+        trainer.Show(() => seconds = Reading(Batches(run.Data.Validation)));
+        int times = Validations();
+        return new PlanPart(RunPlan.Names.Validation, seconds * times, $"{times:N0} times");
+    }
+
+    private PlanPart Saving(Trainer trainer)
+    {
+        static long Bytes(IEnumerable<Tensor> tensors) => tensors.Sum(tensor => tensor.numel() * tensor.element_size());
+        var weights = run.Trainables.Select(trainable => (trainable.Name, trainable.Tensor)).ToList();
+        long learnt = Bytes(weights.Select(weight => weight.Tensor)), state = Bytes(trainer.State().Select(part => part.Tensor));
+        // At least one, and no more than is needed to know the pace of the disk.
+        long sampled = 0;
+        var sample = weights.TakeWhile(weight => sampled < MostSavedBytes && (sampled += Bytes([weight.Tensor])) > 0).ToList();
+        void Write(string folder, IEnumerable<(string, Tensor)> tensors) => SafetensorsWriter.Write(Path.Combine(folder, "weights.safetensors"), tensors);
+        string folder = Directory.CreateTempSubdirectory("perenos-rehearsal-").FullName;
+        double perByte;
+        try
+        {
+            // Not counted: code generation.
+            Write(folder, sample.Take(1));
+            long start = clock.GetTimestamp();
+            Write(folder, sample);
+            perByte = clock.GetElapsedTime(start).TotalSeconds / sampled;
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        var calendar = new TrainingCalendar(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
+        int times = Enumerable.Range(1, run.Order.TotalSteps).Count(calendar.SavesAfter);
+        // Each validation may find the best state so far; what is kept at the end is written once more.
+        double bytes = times * (double)(learnt + state) + (Validations() + 1) * (double)learnt;
+        return new PlanPart(RunPlan.Names.Saving, bytes * perByte, $"{times:N0} checkpoints of {(learnt + state) / 1e6:N0} MB");
+    }
+
+    // First, as in the run: what stays behind in memory depends on the order. Timed is what comes later, when all code is generated.
+    private AnsweringTime? AnswersOfTheBase() => AsBase(() =>
+    {
+        var answering = Answering(AnsweringShare);
+        Reading(TestBatches());
+        return answering;
+    });
+
+    private T AsBase<T>(Func<T> look)
+    {
+        using var bare = new BareBase(run.Adapter, noise: null);
+        return look();
+    }
+
+    private PlanPart Before(AnsweringTime? answering, AnsweringTime? seen, double reading)
+    {
+        if (answering is null || seen is null)
+            return new PlanPart(RunPlan.Names.Before, reading, Test());
+        double least = reading + answering.Seconds(_ => seen.Tokens), most = reading + answering.Most;
+        return new PlanPart(RunPlan.Names.Before, seen.HasEnded ? least : most, $"{Test()}; answers {(seen.HasEnded ? $"of {seen.Tokens} tokens, as seen" : "as long as allowed")}")
+        {
+            LeastSeconds = least,
+            MostSeconds = most,
+        };
+    }
+
+    private PlanPart After(AnsweringTime? answering, double reading)
+    {
+        reading += Reading(Batches(run.Preference is null ? [] : run.Data.TestPairs));
+        if (answering is null)
+            return new PlanPart(RunPlan.Names.After, reading, Test());
+        // What has learnt the answers ends where they end.
+        int[] lengths = [.. run.Examination.Answers.Select(answer => run.Pretrained.Tokenizer.Encode(answer).Length + 1)];
+        return new PlanPart(RunPlan.Names.After, reading + answering.Seconds(rows => rows.Max(row => lengths[row])), $"{Test()}; answers as long as the right ones")
+        {
+            MostSeconds = reading + answering.Most,
+        };
+    }
+
+    private AnsweringTime? Answering(double share)
+    {
+        var (examination, model) = (run.Examination, run.Pretrained.Model);
+        return examination.Answers.Count == 0 ? null : new AnsweringTime(examination.Generator(model), examination.Prompts(model), clock, share, stop);
+    }
+
+    private string Test() => $"{run.Examination.Records.Count:N0} test records, {run.Examination.Reference.Count:N0} general texts";
+
+    private IReadOnlyList<IReadOnlyList<Example>> TestBatches() =>
+        [.. run.Examination.TestBatches(run.Pretrained.Model).Select(batch => batch.Select(entry => entry.Example).ToList())];
+
+    private IReadOnlyList<IReadOnlyList<Example>> ReferenceBatches() =>
+        run.Examination.ReferenceReading(run.Pretrained.Model, run.Pretrained.Tokenizer, FineTune.Prefix(run.Pretrained)).WindowsTogether(run.Examination.Reference);
+
+    private int Validations()
+    {
+        if (run.Data.Validation.Count == 0)
+            return 0;
+        var calendar = new TrainingCalendar(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
+        // One before the first step.
+        return 1 + Enumerable.Range(1, run.Order.TotalSteps).Count(calendar.ValidatesAfter);
+    }
+
+    private static IReadOnlyList<IReadOnlyList<Example>> Batches(IReadOnlyList<Example> examples) =>
+        [.. BatchLoss.Together(examples, TrainingRun.ValidationBatchTokens)];
+
+    // Seconds of batches that nothing is learnt from.
+    private double Reading(IReadOnlyList<IReadOnlyList<Example>> batches, bool isPlain = false)
+    {
+        double Read(int batch)
+        {
+            stop.ThrowIfCancellationRequested();
+            long start = clock.GetTimestamp();
+            if (run.Preference is { } preference && !isPlain)
+                preference.MeanLoss(batches[batch], int.MaxValue);
+            else
+                BatchLoss.Mean(run.Pretrained.Model, batches[batch], int.MaxValue);
+            return clock.GetElapsedTime(start).TotalSeconds;
+        }
+
+        if (batches.Count == 0)
+            return 0;
+        List<double> weights = [.. batches.Select(batch => (double)batch.Sum(example => example.Rows.Count) * batch.Max(example => example.Length))];
+        int heaviest = weights.IndexOf(weights.Max());
+        double seconds = Read(heaviest);
+        return batches.Count < FewBatches ? seconds / weights[heaviest] * weights.Sum() : SampledTime.Of(weights, RehearsedBatches, Read);
     }
 }

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Perenos.Reports;
 
 /// <summary>Numbers as a reader wants them.</summary>
-internal static class Quantity
+public static class Quantity
 {
     /// <summary>6,225,152.</summary>
     public static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

@@ -99,14 +99,17 @@ public static class BatchLoss
     }
 
     /// <summary>Examples of like length side by side, about so many tokens at once.</summary>
-    internal static IEnumerable<Batch> InBatches(IReadOnlyList<Example> examples, int batchTokens)
+    internal static IEnumerable<Batch> InBatches(IReadOnlyList<Example> examples, int batchTokens) => Together(examples, batchTokens).Select(Batch.Of);
+
+    /// <summary>The examples of each of these batches.</summary>
+    internal static IEnumerable<List<Example>> Together(IReadOnlyList<Example> examples, int batchTokens)
     {
         List<Example> rows = [];
         foreach (var example in examples.OrderBy(example => example.Length))
         {
             if (rows.Count > 0 && (rows.Count + 1) * example.Length * example.Rows.Count > batchTokens)
             {
-                yield return Batch.Of(rows);
+                yield return rows;
                 rows = [];
             }
 
@@ -114,6 +117,6 @@ public static class BatchLoss
         }
 
         if (rows.Count > 0)
-            yield return Batch.Of(rows);
+            yield return rows;
     }
 }

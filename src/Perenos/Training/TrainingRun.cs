@@ -49,7 +49,7 @@ public sealed class TrainingRun(
     // Validation keeps no graph, so its batches may be larger than those of training.
     internal const int ValidationBatchTokens = 8192;
 
-    private readonly Trainer _trainer = new(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective, sampling);
+    private Trainer? _trainer;
     private TrainingState _state = new();
 
     /// <summary>Called before each step with its number, for what is random in it (dropout).</summary>
@@ -66,20 +66,23 @@ public sealed class TrainingRun(
 
     private bool IsStuck => settings.Patience is { } patience && _state.ValidationsWithoutGain >= patience;
 
+    // Made when it is needed: what a run does before its training, a rehearsal above all, has the memory of the optimizer's state for itself.
+    private Trainer Trainer => _trainer ??= new Trainer(model, trainables, settings, LearningRate.Of(settings, order.TotalSteps), pull, objective, sampling);
+
     private string Best => Path.Combine(folder.Checkpoints, "best");
 
     /// <summary>Goes on from a checkpoint.</summary>
-    public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, _trainer);
+    public void Resume(string checkpoint) => _state = TrainingCheckpoint.Load(checkpoint, Trainer);
 
     /// <summary>Trains to the end, or until <paramref name="stop"/> is asked for; then the best state is put back.</summary>
     /// <param name="stop">Asks to stop after the present step.</param>
     /// <param name="pauseAt">Step at which to validate, save and leave, as if interrupted; the schedule stays that of all steps.</param>
     public TrainingEnd Go(CancellationToken stop, int? pauseAt = null)
     {
-        int end = Math.Min(pauseAt ?? order.TotalSteps, order.TotalSteps);
+        var calendar = new TrainingCalendar(settings, order.StepsPerEpoch, Math.Min(pauseAt ?? order.TotalSteps, order.TotalSteps));
         if (_state.BestLoss is null && validation.Count > 0)
             Validate();
-        while (_state.Step < end && !IsStuck)
+        while (_state.Step < calendar.End && !IsStuck)
         {
             if (stop.IsCancellationRequested)
             {
@@ -88,10 +91,9 @@ public sealed class TrainingRun(
             }
 
             Step();
-            bool isLast = _state.Step == end;
-            if (validation.Count > 0 && (isLast || _state.Step % (settings.ValidateEvery ?? order.StepsPerEpoch) == 0))
+            if (validation.Count > 0 && calendar.ValidatesAfter(_state.Step))
                 Validate();
-            if (isLast || IsStuck || _state.Step % (settings.SaveEvery ?? settings.ValidateEvery ?? order.StepsPerEpoch) == 0)
+            if (IsStuck || calendar.SavesAfter(_state.Step))
                 Save();
         }
 
@@ -102,13 +104,13 @@ public sealed class TrainingRun(
     }
 
     /// <summary>Frees the optimizer's state.</summary>
-    public void Dispose() => _trainer.Dispose();
+    public void Dispose() => _trainer?.Dispose();
 
     private void Step()
     {
         long start = clock.GetTimestamp();
         BeforeStep?.Invoke(_state.Step);
-        var report = _trainer.TakeStep(order.At(_state.Step));
+        var report = Trainer.TakeStep(order.At(_state.Step));
         AfterStep?.Invoke();
         double seconds = clock.GetElapsedTime(start).TotalSeconds;
         _state = _state with { Step = report.Step, Seconds = _state.Seconds + seconds, Tokens = _state.Tokens + report.Tokens };
@@ -124,7 +126,7 @@ public sealed class TrainingRun(
     private void Validate()
     {
         double loss = 0;
-        _trainer.Show(() => loss = ValidationLoss?.Invoke(validation, ValidationBatchTokens) ?? BatchLoss.Mean(model, validation, ValidationBatchTokens));
+        Trainer.Show(() => loss = ValidationLoss?.Invoke(validation, ValidationBatchTokens) ?? BatchLoss.Mean(model, validation, ValidationBatchTokens));
         bool isBest = _state.BestLoss is not { } best || loss < best;
         _state = isBest
             ? _state with { BestLoss = loss, BestStep = _state.Step, ValidationsWithoutGain = 0 }
@@ -132,7 +134,7 @@ public sealed class TrainingRun(
         if (isBest)
         {
             Directory.CreateDirectory(folder.Checkpoints);
-            _trainer.Show(() => TrainingCheckpoint.SaveBest(Best, trainables));
+            Trainer.Show(() => TrainingCheckpoint.SaveBest(Best, trainables));
         }
 
         tell(new RunEvent.Validation(_state.Step, loss, isBest));
@@ -147,7 +149,7 @@ public sealed class TrainingRun(
         // Told first: the log on disk then always reaches as far as the newest checkpoint.
         tell(new RunEvent.Checkpoint(_state.Step, Path.GetFileName(path)));
         Directory.CreateDirectory(folder.Checkpoints);
-        TrainingCheckpoint.Save(path, _trainer, _state);
+        TrainingCheckpoint.Save(path, Trainer, _state);
         // The newest is enough: it is complete before an older one goes.
         foreach (var (step, older) in folder.SavedCheckpoints())
         {
@@ -159,7 +161,7 @@ public sealed class TrainingRun(
     private void PutBestBack()
     {
         if (_state.BestLoss is null || _state.BestStep == _state.Step)
-            _trainer.KeepAverage();
+            Trainer.KeepAverage();
         else
             TrainingCheckpoint.LoadWeights(Best, trainables);
     }

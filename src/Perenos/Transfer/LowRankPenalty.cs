@@ -79,8 +79,9 @@ public sealed class LowRankPenalty : IWeightPull
     /// <inheritdoc/>
     public void AfterUpdate(Trainable trainable, Tensor held, Tensor? computeCopy, double rate, ulong roundingSeed)
     {
+        // At rate 0 it leaves every number as it is, and takes its time all the same: a rehearsal measures it.
         double strength = rate * Strength;
-        if (_form != PenaltyForm.Decoupled || strength == 0)
+        if (_form != PenaltyForm.Decoupled || Strength == 0)
             return;
         using var quiet = no_grad();
         using var scope = NewDisposeScope();

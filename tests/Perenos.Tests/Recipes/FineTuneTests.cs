@@ -178,8 +178,9 @@ public sealed class FineTuneTests : IDisposable
         Assert.Equal(run.Data.Train.Sum(example => (long)example.Ids.Length), run.Data.Labels.Tokens);
 
         var before = run.Trainables.Select(trainable => Numbers(trainable.Tensor)).ToList();
-        var (seconds, memory) = run.Rehearse(TimeProvider.System);
-        Assert.True(seconds > 0 && memory > 0);
+        var plan = run.Rehearse(TimeProvider.System);
+        Assert.All(plan.Parts, part => Assert.True(0 < part.LeastSeconds && part.LeastSeconds <= part.Seconds && part.Seconds <= part.MostSeconds, part.Name));
+        Assert.True(plan.Memory > 0);
         Assert.Equal(before, run.Trainables.Select(trainable => Numbers(trainable.Tensor)));
         Assert.All(run.Trainables, trainable => Assert.Null(trainable.Tensor.grad));
     }

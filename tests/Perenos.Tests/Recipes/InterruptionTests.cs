@@ -70,13 +70,15 @@ public sealed class InterruptionTests : IDisposable
         RunComparison.Equal(_project.Open("straight"), _project.Open("killed"));
     }
 
-    [Fact]
-    public void A_run_interrupted_while_it_is_judged_goes_on_from_the_start()
+    [Theory]
+    [InlineData(nameof(RunEvent.Started))]
+    [InlineData(nameof(RunEvent.Planned))]
+    public void A_run_interrupted_while_it_is_rehearsed_or_judged_goes_on_from_the_start(string after)
     {
         var config = _project.Config(new FullConfig());
         _project.Run(config, "straight");
         using (var stop = new CancellationTokenSource())
-            Assert.Equal(TrainingEnd.Interrupted, _project.Run(config, "run", happened => CancelIf(happened is RunEvent.Planned, stop), stop).End);
+            Assert.Equal(TrainingEnd.Interrupted, _project.Run(config, "run", happened => CancelIf(happened.GetType().Name == after, stop), stop).End);
         Assert.Empty(_project.Open("run").SavedCheckpoints());
 
         _project.Resume("run");
