@@ -79,7 +79,8 @@ internal static class LiveDisplay
         }, (_, _, _) => { }));
     }
 
-    private static string PlanLine(RunEvent.Planned planned) =>
-        $"{planned.Method}: {planned.Steps:N0} steps over {planned.Tokens:N0} tokens, {planned.TrainableParameters:N0} of {planned.TotalParameters:N0} parameters learn; " +
-        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} of training and {planned.EstimatedMemory / 1e9:F1} GB";
+    private static string PlanLine(RunEvent.Planned planned) => string.Join('\n', (planned.Sources ?? []).Select(source => $"{source}")
+        .Concat((planned.Sources ?? []).Select(source => source.Warning).OfType<string>())
+        .Append($"{planned.Method}: {planned.Steps:N0} steps over {planned.Tokens:N0} tokens, {planned.TrainableParameters:N0} of {planned.TotalParameters:N0} parameters learn; " +
+        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} of training and {planned.EstimatedMemory / 1e9:F1} GB"));
 }

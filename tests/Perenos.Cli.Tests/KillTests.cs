@@ -113,6 +113,7 @@ public sealed class KillTests : IDisposable
         { "ewc", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "ewc", "fisher": "FISHER", "forget_at_most": 0.001 } } }""" },
         { "l2sp", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "l2sp" } } }""" },
         { "replay", """{ "method": { "kind": "full" }, "retention": { "replay": { "kind": "text", "path": "OTHER", "share": 0.2 } } }""" },
+        { "mixture", """{ "method": { "kind": "full" }, "data": { "mix": [{ "path": "OTHER", "share": 0.2 }] } }""" },
         { "self-replay", """{ "method": { "kind": "lora" }, "retention": { "replay": { "kind": "generated", "share": 0.2, "max_new_tokens": 8 } } }""" },
         { "distillation", """{ "method": { "kind": "lora" }, "retention": { "distillation": { "weight": 0.5 } } }""" },
         { "dpo", """{ "method": { "kind": "lora" }, "objective": { "kind": "dpo" }, "data": { "path": "PAIRS" } }""" },
@@ -164,12 +165,15 @@ public sealed class KillTests : IDisposable
             """.Replace("STEPS", $"{StepsOfAWay}", StringComparison.Ordinal))!.AsObject();
         foreach (var (key, value) in JsonNode.Parse(way)!.AsObject())
         {
-            if (key == "data" || recipe[key] is not JsonObject section)
+            if (recipe[key] is not JsonObject section)
             {
                 recipe[key] = value!.DeepClone();
                 continue;
             }
 
+            // Pairs of answers have no templates.
+            if (key == "data" && value!["path"] is not null)
+                section.Clear();
             foreach (var (inner, setting) in value!.AsObject())
                 section[inner] = setting!.DeepClone();
         }

@@ -89,7 +89,7 @@ internal static class LlamaFactoryRecipe
         var names = translation.Texts("dataset");
         string found = Register(translation, names[0], folder, datasets, isTraining: true);
         translation.Report("dataset", names.Count == 1 ? KeyFate.Mapped : KeyFate.Lost,
-            names.Count == 1 ? found : $"{found}; {string.Join(", ", names.Skip(1))} left out: one source is read here, so join them into one file");
+            names.Count == 1 ? found : $"{found}; {string.Join(", ", names.Skip(1))} left out: give each its share of the learnt tokens under data.mix, or join them into one file");
         if (translation.Has("eval_dataset"))
             translation.Report("eval_dataset", KeyFate.Mapped, Register(translation, translation.Texts("eval_dataset")[0], folder, datasets, isTraining: false));
         translation.Lost("all records are read; cut the file instead", "max_samples");

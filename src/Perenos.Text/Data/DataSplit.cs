@@ -66,8 +66,7 @@ public sealed record DataSplit(IReadOnlyList<Record> Train, IReadOnlyList<Record
     private static int GroupCount(double share, int groups) =>
         share == 0 ? 0 : Math.Max(1, (int)Math.Round(share * groups, MidpointRounding.AwayFromZero));
 
-    // Line ends and indents differ between copies of the same text.
-    private static string Key(Record record) => string.Join(' ', record.PromptText.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    private static string Key(Record record) => Record.KeyOf(record.PromptText);
 
     /// <summary>FNV-1a over the name, then the finalizer of SplitMix64 (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195) with the seed.</summary>
     internal static ulong Rank(ulong seed, string group)

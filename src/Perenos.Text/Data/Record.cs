@@ -17,6 +17,13 @@ public abstract record Record
 
     /// <summary>The text that must not stand both in training and in test: what the model is given.</summary>
     public abstract string PromptText { get; }
+
+    /// <summary>By what two prompts are the same: line ends and indents differ between copies of one text.</summary>
+    public static string KeyOf(string prompt)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return string.Join(' ', prompt.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    }
 }
 
 /// <summary>Text that is learnt from its first token to its last.</summary>

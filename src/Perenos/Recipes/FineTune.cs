@@ -118,8 +118,11 @@ public static class FineTune
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
         var (seconds, memory) = run.Rehearse(listener.Clock);
-        long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
-        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds));
+        long tokens = (long)(run.TokensPerEpoch * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
+        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, memory, seconds)
+        {
+            Sources = run.Sources is { Count: > 0 } sources ? sources : null,
+        });
     }
 
     // Judged once: a resumed run reads what the first process wrote.

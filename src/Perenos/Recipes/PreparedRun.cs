@@ -13,11 +13,11 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Adapter? adapter, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<MixedExamples> mixture, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
-        Replay = replay;
-        Order = new BatchOrder(data.Train, config.Training, config.Seed, replay);
+        Mixture = mixture;
+        Order = new BatchOrder(data.Train, config.Training, config.Seed, mixture);
     }
 
     /// <summary>The configuration with every default filled in.</summary>
@@ -62,8 +62,25 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Which layers learn when, where not all do.</summary>
     public LayerSampling? Sampling { get; private init; }
 
-    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
-    public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
+    /// <summary>What is learnt beside the data: other data, and replay behind them.</summary>
+    public IReadOnlyList<MixedExamples> Mixture { get; }
+
+    /// <summary>Where what is learnt comes from, the data first; empty where they are alone.</summary>
+    public IReadOnlyList<RunEvent.Source> Sources
+    {
+        get
+        {
+            if (Mixture.Count == 0)
+                return [];
+            double epochs = (double)Order.TotalSteps / Order.StepsPerEpoch;
+            return [new RunEvent.Source(Config.Data.Path, Data.Train.Count, Data.Labels.LearntTokens, 1 - Mixture.Sum(source => source.Share), epochs),
+                .. Mixture.Select(source => new RunEvent.Source(source.Name, source.Examples.Count, source.LearntTokens, source.Share, epochs * source.TokensPerEpoch / source.LearntTokens))];
+        }
+    }
+
+    /// <summary>Tokens of an epoch, whatever their source.</summary>
+    public long TokensPerEpoch => Data.Labels.Tokens
+        + (long)Mixture.Sum(source => source.Examples.Sum(example => example.Rows.Sum(row => (double)row.Ids.Length)) / source.LearntTokens * source.TokensPerEpoch);
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -98,7 +115,7 @@ public sealed class PreparedRun : IDisposable
             var data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount);
             // Without an adapter: what the base writes is the base's.
             frozen?.Detach();
-            var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
+            var mixture = Recipes.Mixture.Of(config, pretrained, renderer, data);
             frozen?.Attach();
             var adapter = AdapterStart.Of(config, pretrained, data);
             if (config.Training.LearningRate is null)
@@ -111,7 +128,7 @@ public sealed class PreparedRun : IDisposable
                 trainable.Tensor.requires_grad = sampling is null || sampling.Learns(trainable, step: 0);
             var reference = Objectives.ReferenceOf(config, pretrained, adapter);
             var noise = config.Training.EmbeddingNoise > 0 ? new EmbeddingNoise(pretrained.Model.Embedding, config.Training.EmbeddingNoise) : null;
-            return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
+            return new PreparedRun(config, compute, pretrained, renderer, data, mixture, adapter, trainables)
             {
                 Frozen = frozen,
                 Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables),

@@ -16,7 +16,7 @@ internal static class Rehearsal
     public static (double Seconds, long Memory) Take(PreparedRun run, TimeProvider clock)
     {
         int steps = Math.Min(run.Order.TotalSteps, run.Order.StepsPerEpoch);
-        int heaviest = Enumerable.Range(0, steps).MaxBy(step => run.Order.At(step).Max(batch => batch.Tokens.Length));
+        int heaviest = Enumerable.Range(0, steps).MaxBy(step => run.Order.SizesAt(step).Max());
         double seconds = 0, tokens = 0;
         using (var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), objective: run.Objective, sampling: run.Sampling))
         {
@@ -33,7 +33,7 @@ internal static class Rehearsal
                 BatchLoss.Mean(run.Pretrained.Model, [.. run.Data.Validation.OrderByDescending(example => example.Ids.Length).Take(LongestValidated)], TrainingRun.ValidationBatchTokens);
         }
 
-        double averageTokens = Enumerable.Range(0, steps).Average(step => run.Order.At(step).Sum(batch => (double)batch.Tokens.Length));
+        double averageTokens = Enumerable.Range(0, steps).Average(step => run.Order.SizesAt(step).Sum(size => (double)size));
         return (seconds / tokens * averageTokens * run.Order.TotalSteps, PeakMemory.OfProcess());
     }
 }

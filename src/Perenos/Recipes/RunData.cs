@@ -25,6 +25,9 @@ public sealed record RunData
     /// <summary>What the training examples hold.</summary>
     public required LabelReport Labels { get; init; }
 
+    /// <summary>Other data that are learnt beside these.</summary>
+    public IReadOnlyList<MixedData> Mix { get; init; } = [];
+
     /// <summary>Test records that have something to answer; of preferences, those with the chosen answer.</summary>
     public required IReadOnlyList<Record> Test { get; init; }
 
@@ -40,11 +43,10 @@ public sealed record RunData
         var (split, schema) = SplitOf(data, config.Seed, isPreference);
         RefuseEmptyCompletions(split.Train);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
-        var limit = new LengthLimit(longest);
-        List<Example> train = [.. limit.Apply(split.Train.Select(renderer.Render))];
-        var labels = LabelAudit.Check([.. train.SelectMany(example => example.Rows)], renderer.StopIds, longest, limit.Dropped) with { Examples = train.Count, Truncated = limit.Truncated };
+        var (train, labels) = Render(split.Train, renderer, longest);
         List<Example> validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))];
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
+        var judged = data.Mix is null ? [] : Judged(config, split.Validation.Concat(split.Test));
         return new RunData
         {
             SchemaDescription = schema,
@@ -52,9 +54,24 @@ public sealed record RunData
             Train = train,
             Validation = validation,
             Labels = labels,
+            Mix = [.. (data.Mix ?? []).Select(mix => MixedData.Read(mix, data, renderer, longest, judged, isPreference))],
             Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
             TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
         };
+    }
+
+    /// <summary>Keys of prompts that nothing else may teach: of records for validation and test, and of the text on which forgetting is measured.</summary>
+    internal static HashSet<string> Judged(RunConfig config, IEnumerable<Record> heldOut) =>
+        [.. heldOut.Select(record => record.PromptText).Concat(ReferenceText.Read(config.Evaluation.Reference)).Select(Record.KeyOf)];
+
+    /// <summary>Records as examples that fit, with what they hold.</summary>
+    /// <exception cref="PerenosException">They would teach nothing or the wrong thing.</exception>
+    internal static (IReadOnlyList<Example> Examples, LabelReport Labels) Render(IReadOnlyList<Record> records, ExampleRenderer renderer, int longest)
+    {
+        var limit = new LengthLimit(longest);
+        List<Example> examples = [.. limit.Apply(records.Select(renderer.Render))];
+        var labels = LabelAudit.Check([.. examples.SelectMany(example => example.Rows)], renderer.StopIds, longest, limit.Dropped);
+        return (examples, labels with { Examples = examples.Count, Truncated = limit.Truncated });
     }
 
     /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
@@ -91,6 +108,17 @@ public sealed record RunData
         return ([.. schema.Records(raws)], schema.Description);
     }
 
+    /// <summary>Reads the records that are mixed in: by their own templates, by those of the data where they have the fields, or by their keys.</summary>
+    /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
+    internal static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, MixConfig mix, bool isPreference)
+    {
+        var own = data with { Text = mix.Text, Prompt = mix.Prompt, Completion = mix.Completion };
+        bool hasOwn = (mix.Text ?? mix.Prompt ?? mix.Completion) is not null;
+        var first = hasOwn || isPreference ? null : RecordFile.Read(HubLocation.InCache(mix.Path, HubKind.Dataset)).FirstOrDefault();
+        bool fits = first is not null && Schema.FromOptions(data.Text, data.Prompt, data.Completion) is { } common && common.Fits(first);
+        return ReadRecords(fits ? data : own, mix.Path, isPreference);
+    }
+
     private static Schema SchemaOf(DataConfig data, string path, List<RawRecord> raws, bool isPreference = false)
     {
         if (raws.Count == 0)
@@ -99,7 +127,7 @@ public sealed record RunData
     }
 
     // The stop token alone would be learnt: silence.
-    private static void RefuseEmptyCompletions(IReadOnlyList<Record> records)
+    internal static void RefuseEmptyCompletions(IReadOnlyList<Record> records)
     {
         var answered = records.SelectMany(record => record is PreferenceRecord pair ? [pair.Chosen, pair.Rejected] : new[] { record });
         var empty = answered.OfType<PromptRecord>().Where(record => string.IsNullOrWhiteSpace(record.Completion)).ToList();

@@ -32,6 +32,8 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);
         foreach (var data in plans.Select(plan => plan.Config.Data).Prepend(config.Data).Distinct())
         {
+            foreach (var mix in data.Mix ?? [])
+                RunData.ReadRecords(data, mix, isPreference: false);
             var test = RunData.SplitOf(data, config.Seed).Split.Test.Take(config.Evaluation.TestRecords);
             // Of the reference there is one measurement for each state: beside the target.
             var reference = data == config.Data ? ReferenceText.Read(config.Evaluation.Reference) : [];
