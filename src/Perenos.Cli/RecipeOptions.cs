@@ -51,6 +51,7 @@ internal sealed class RecipeOptions
         Text(command, "--test", "data.test", "Records for the test (otherwise a share of the data).");
         Add(command, new Option<string[]>("--mix") { Description = "Other data that are learnt beside: their path and their share of all learnt tokens, as other.jsonl:0.2.", AllowMultipleArgumentsPerToken = true, HelpName = "path:share" },
             "data.mix", (parsed, option) => new JsonArray([.. parsed.GetValue(option)!.Select(Mixed)]), null);
+        Flag(command, "--streaming", "data.streaming", "Keep only tokens of the data, on the disk: for more than fits into memory (default: where they would fill half of it).");
         Number<int>(command, "--maximum-length", "data.maximum_length", "Most tokens in an example.");
         Text(command, "--template", "data.template", "Chat template: auto or none.");
         Number<double>(command, "--epochs", "training.epochs", "Passes over the training data.");

@@ -45,7 +45,7 @@ public abstract record RunEvent
 
         /// <summary>The source in a line.</summary>
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-            $"{Name}: {Examples:N0} examples, {LearntTokens:N0} learnt tokens, {Share:P1} of what is learnt, each {Times:0.##} times");
+            $"{Name}: {Examples:N0} examples, {LearntTokens:N0} learnt tokens, {Share:P1} of what is learnt, each {Times:0.###} times");
 
         /// <summary>What is wrong with that, or null.</summary>
         [JsonIgnore]

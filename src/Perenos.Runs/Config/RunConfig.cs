@@ -98,6 +98,9 @@ public sealed record DataConfig
     /// <summary>Whether prompts are wrapped in the model's chat template: <c>auto</c> (if it has one) or <c>none</c>.</summary>
     public string Template { get; init; } = "auto";
 
+    /// <summary>Whether only tokens are kept, on the disk, and records go through memory one by one; none means where they would fill more than half of the memory.</summary>
+    public bool? Streaming { get; init; }
+
     /// <summary>Other data that are learnt beside these.</summary>
     public IReadOnlyList<MixConfig>? Mix { get; init; }
 }

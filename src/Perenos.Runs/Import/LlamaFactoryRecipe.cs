@@ -95,7 +95,10 @@ internal static class LlamaFactoryRecipe
         translation.Lost("all records are read; cut the file instead", "max_samples");
         translation.Lost("only replies are learnt", "train_on_prompt");
         translation.Lost("every reply is learnt", "mask_history");
-        translation.Lost("records are read whole", "streaming", "mix_strategy", "interleave_probs", "buffer_size");
+        if (translation.Has("streaming"))
+            translation.Map("streaming", "data.streaming", translation.Flag("streaming"));
+        translation.Lost("several data sets are mixed by their shares of the learnt tokens: data.mix", "mix_strategy", "interleave_probs");
+        translation.Needless("all records are shuffled, streamed ones too", "buffer_size");
     }
 
     // A name of the data set, by the tool's own register; without one only the name is known.

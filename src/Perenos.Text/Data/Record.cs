@@ -1,9 +1,15 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Perenos.Text.Templates;
 
 namespace Perenos.Text.Data;
 
 /// <summary>A record that its schema has given a meaning.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(TextRecord), "text")]
+[JsonDerivedType(typeof(PromptRecord), "prompt")]
+[JsonDerivedType(typeof(ConversationRecord), "conversation")]
+[JsonDerivedType(typeof(PreferenceRecord), "preference")]
 public abstract record Record
 {
     /// <summary>Where it came from, as "file.jsonl:17".</summary>

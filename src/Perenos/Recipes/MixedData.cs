@@ -22,38 +22,57 @@ public sealed record MixedData
     /// <summary>Records left out because their prompt stands in validation, test or the general text on which forgetting is measured.</summary>
     public required int LeftOut { get; init; }
 
-    /// <summary>The examples.</summary>
-    public required IReadOnlyList<Example> Examples { get; init; }
-
-    /// <summary>What they hold.</summary>
+    /// <summary>What the examples hold.</summary>
     public required LabelReport Labels { get; init; }
+
+    /// <summary>The examples.</summary>
+    public IReadOnlyList<Example> Examples { get; init; } = [];
 
     /// <summary>Reads, leaves out, renders and audits.</summary>
     /// <param name="mix">The source.</param>
-    /// <param name="data">The main data, whose templates serve where the source has none of its own.</param>
+    /// <param name="config">The run, whose data's templates serve where the source has none of its own.</param>
     /// <param name="renderer">Records to tokens.</param>
     /// <param name="longest">Most tokens of an example.</param>
     /// <param name="judged">Keys of the prompts that the run is judged by.</param>
-    /// <param name="isPreference">Whether preferences are learnt.</param>
+    /// <param name="streamed">How to stream the source; none reads it into memory.</param>
     /// <exception cref="PerenosException">The source cannot be read, holds nothing, or would teach the wrong thing.</exception>
-    internal static MixedData Read(MixConfig mix, DataConfig data, ExampleRenderer renderer, int longest, IReadOnlySet<string> judged, bool isPreference = false)
+    internal static MixedData Read(MixConfig mix, RunConfig config, ExampleRenderer renderer, int longest, IReadOnlySet<string> judged, DataReading? streamed)
     {
-        var (records, schema) = RunData.ReadRecords(data, mix, isPreference);
-        List<Record> candidates = [.. records.Where(record => record.Part is null or DataPart.Train)];
-        List<Record> kept = [.. candidates.Where(record => !judged.Contains(Record.KeyOf(record.PromptText)))];
-        if (kept.Count == 0)
-            throw new PerenosException($"{mix.Path} holds nothing to mix in: all {candidates.Count} of its training records stand in validation, test or the text on which forgetting is measured.", "Name other data, or remove the entry.");
-        RunData.RefuseEmptyCompletions(kept);
-        var (examples, labels) = RunData.Render(kept, renderer, longest);
-        return new MixedData
+        var source = RecordSource.Of(config.Data, mix, config.Objective is DpoConfig);
+        if (streamed is null)
         {
-            Path = mix.Path,
-            Share = mix.Share,
-            SchemaDescription = schema,
-            Records = kept.Count,
-            LeftOut = candidates.Count - kept.Count,
-            Examples = examples,
-            Labels = labels,
-        };
+            List<Example> examples = [];
+            return Take(mix, source, source.Read(), renderer, longest, judged, examples.Add) with { Examples = examples };
+        }
+
+        string[] own = [mix.Path, mix.Text ?? "", mix.Prompt ?? "", mix.Completion ?? "", .. judged.Order(StringComparer.Ordinal)];
+        var (stored, facts) = TokenCache.Of(StreamedData.PartsOf(config, longest, streamed).Concat(own), StreamedData.FilesOf([source]),
+            writer => Take(mix, source, streamed.Read([source], StreamedData.MakingTokens), renderer, longest, judged, writer.Add));
+        return facts with { Share = mix.Share, Examples = stored };
+    }
+
+    private static MixedData Take(MixConfig mix, RecordSource source, IEnumerable<Record> records, ExampleRenderer renderer, int longest, IReadOnlySet<string> judged, Action<Example> add)
+    {
+        int kept = 0, leftOut = 0;
+        IEnumerable<Record> Kept()
+        {
+            foreach (var record in records.Where(record => record.Part is null or DataPart.Train))
+            {
+                if (judged.Contains(Record.KeyOf(record.PromptText)))
+                {
+                    leftOut++;
+                    continue;
+                }
+
+                kept++;
+                yield return record;
+            }
+
+            if (kept == 0)
+                throw new PerenosException($"{mix.Path} holds nothing to mix in: all {leftOut} of its training records stand in validation, test or the text on which forgetting is measured.", "Name other data, or remove the entry.");
+        }
+
+        var labels = RunData.Render(Kept(), renderer, longest, add);
+        return new MixedData { Path = mix.Path, Share = mix.Share, SchemaDescription = source.Description, Records = kept, LeftOut = leftOut, Labels = labels };
     }
 }

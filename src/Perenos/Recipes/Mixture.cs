@@ -18,7 +18,7 @@ internal static class Mixture
 
     /// <summary>Every source with so many learnt tokens for an epoch that it has its share of all; replay comes last.</summary>
     /// <exception cref="PerenosException">There is no text to be had.</exception>
-    public static IReadOnlyList<MixedExamples> Of(RunConfig config, Pretrained pretrained, ExampleRenderer renderer, RunData data)
+    public static IReadOnlyList<MixedExamples> Of(RunConfig config, Pretrained pretrained, ExampleRenderer renderer, RunData data, DataReading reading)
     {
         double shares = Shares(config).Sum(source => source.Share);
         long Wanted(double share) => (long)Math.Ceiling(data.Labels.LearntTokens * share / (1 - shares));
@@ -29,7 +29,7 @@ internal static class Mixture
         int longest = (int)Math.Min(config.Data.MaximumLength, pretrained.Model.Config.MaximumLength);
         sources.Add(replay switch
         {
-            TextReplay text => Source(text.Path, Given(text, config, renderer, longest, data), text.Share),
+            TextReplay text => Source(text.Path, Given(text, config, renderer, longest, data, config.Data.Streaming == true ? reading : null), text.Share),
             // Text enough for the whole run: a few that come again and again are learnt by heart, and keep nothing.
             GeneratedReplay generated => Source("written by the base", Generated(generated, pretrained, longest, config.Seed, Wanted(replay.Share) * Epochs(config, data)), replay.Share),
             _ => throw new InvalidOperationException($"Unknown replay {replay}."),
@@ -56,10 +56,11 @@ internal static class Mixture
 
     private static int Epochs(RunConfig config, RunData data) => new BatchOrder(data.Train, config.Training, config.Seed).Epochs;
 
-    private static IReadOnlyList<Example> Given(TextReplay settings, RunConfig config, ExampleRenderer renderer, int longest, RunData data)
+    private static IReadOnlyList<Example> Given(TextReplay settings, RunConfig config, ExampleRenderer renderer, int longest, RunData data, DataReading? streamed)
     {
         var judged = RunData.Judged(config, data.Split.Validation.Concat(data.Split.Test));
-        return MixedData.Read(new MixConfig { Path = settings.Path, Share = settings.Share }, new DataConfig { Path = settings.Path }, renderer, longest, judged).Examples;
+        // As its keys say: the data's templates are meant for another task.
+        return MixedData.Read(new MixConfig { Path = settings.Path, Share = settings.Share }, config with { Data = new DataConfig { Path = settings.Path } }, renderer, longest, judged, streamed).Examples;
     }
 
     private static List<Example> Generated(GeneratedReplay settings, Pretrained pretrained, int longest, ulong seed, long tokens)

@@ -79,8 +79,7 @@ public sealed class PreparedRun : IDisposable
     }
 
     /// <summary>Tokens of an epoch, whatever their source.</summary>
-    public long TokensPerEpoch => Data.Labels.Tokens
-        + (long)Mixture.Sum(source => source.Examples.Sum(example => example.Rows.Sum(row => (double)row.Ids.Length)) / source.LearntTokens * source.TokensPerEpoch);
+    public long TokensPerEpoch => Data.Labels.Tokens + (long)Mixture.Sum(source => (double)source.Tokens / source.LearntTokens * source.TokensPerEpoch);
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -93,14 +92,15 @@ public sealed class PreparedRun : IDisposable
 
     /// <summary>Loads what a configuration names.</summary>
     /// <param name="config">The configuration.</param>
-    /// <param name="opening">Told how far the opening of the model has come.</param>
+    /// <param name="opening">Told how far the opening of the model, and the reading of streamed data, have come.</param>
+    /// <param name="stop">Asks to stop reading streamed data; nothing half-made stays.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
-    public static PreparedRun Open(RunConfig config, IProgress<OpenProgress>? opening = null)
+    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, CancellationToken stop = default)
     {
         config = RunRules.Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
         // Measured once: going on or repeating must compute in the same type.
-        config = config with { Dtype = ComputeTypes.NameOf(compute.Type) };
+        config = config with { Dtype = ComputeTypes.NameOf(compute.Type), Data = config.Data with { Streaming = StreamedData.IsMeant(config.Data) } };
         var pretrained = config.Start switch
         {
             PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type, opening),
@@ -108,14 +108,16 @@ public sealed class PreparedRun : IDisposable
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };
         Adapter? frozen = null;
+        RunData? data = null;
         try
         {
             frozen = AdapterStart.FrozenOf(config, pretrained);
             var renderer = Rendering.For(pretrained, config.Data.Template);
-            var data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount);
+            var reading = new DataReading(() => AdapterPassport.HashOfRendering(pretrained, config.Data.Template), opening, stop);
+            data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount, reading);
             // Without an adapter: what the base writes is the base's.
             frozen?.Detach();
-            var mixture = Recipes.Mixture.Of(config, pretrained, renderer, data);
+            var mixture = Recipes.Mixture.Of(config, pretrained, renderer, data, reading);
             frozen?.Attach();
             var adapter = AdapterStart.Of(config, pretrained, data);
             if (config.Training.LearningRate is null)
@@ -140,6 +142,7 @@ public sealed class PreparedRun : IDisposable
         }
         catch
         {
+            data?.Dispose();
             frozen?.Dispose();
             pretrained.Dispose();
             throw;
@@ -168,6 +171,7 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
+        Data.Dispose();
         Penalty?.Dispose();
         Reference?.Dispose();
         Adapter?.Dispose();

@@ -170,12 +170,13 @@ internal static class RunReport
             Schema = run.Data.SchemaDescription,
             Splits =
             [
-                new DataSplit("training", split.Train.Count, Tokens(run.Data.Train), run.Data.Labels.LearntTokens),
+                new DataSplit("training", split.Train.Count, run.Data.Labels.Tokens, run.Data.Labels.LearntTokens),
                 new DataSplit("validation", split.Validation.Count, Tokens(run.Data.Validation)),
                 new DataSplit("test", split.Test.Count, split.Test.Sum(record => (long)run.Renderer.Render(record).Ids.Length)),
             ],
             Facts =
             [
+                .. run.Data.Files.Count > 0 ? [new Fact("streamed", $"{run.Data.Files.Count} files, {run.Data.Files.Sum(file => file.Bytes) / 1e6:N1} MB; only tokens are kept, on the disk")] : Array.Empty<Fact>(),
                 new Fact("split", "by group, seeded; validation and test hold no prompt of training"),
                 new Fact("left out of validation and test for standing in training", $"{split.DroppedFromValidation} and {split.DroppedFromTest}"),
                 new Fact("shortened prompts, dropped records", $"{run.Data.Labels.Truncated} and {run.Data.Labels.Dropped}"),

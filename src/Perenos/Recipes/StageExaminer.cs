@@ -33,8 +33,8 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
         foreach (var data in plans.Select(plan => plan.Config.Data).Prepend(config.Data).Distinct())
         {
             foreach (var mix in data.Mix ?? [])
-                RunData.ReadRecords(data, mix, isPreference: false);
-            var test = RunData.SplitOf(data, config.Seed).Split.Test.Take(config.Evaluation.TestRecords);
+                _ = RecordSource.Of(data, mix, isPreference: false).Read().First();
+            var test = RunData.SplitOf(data, config.Seed).Test.Take(config.Evaluation.TestRecords);
             // Of the reference there is one measurement for each state: beside the target.
             var reference = data == config.Data ? ReferenceText.Read(config.Evaluation.Reference) : [];
             _examinations[data] = new Examination([.. test], Rendering.For(opened.Pretrained, data.Template), reference, config.Evaluation, data.MaximumLength);

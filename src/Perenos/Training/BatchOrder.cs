@@ -19,7 +19,7 @@ public sealed class BatchOrder
 
     private readonly IReadOnlyList<MixedExamples> _beside;
     private readonly IReadOnlyList<Example>[] _sources;
-    private readonly int[] _lengths;
+    private readonly int[] _lengths; // with the order of the epoch all that is held of an example: 8 bytes
     private readonly int _rowsOfExample;
     private readonly TrainingConfig _settings;
     private readonly ulong _seed;
@@ -36,7 +36,7 @@ public sealed class BatchOrder
     {
         (_beside, _settings, _seed) = (beside ?? [], settings, seed);
         _sources = [examples, .. _beside.Select(source => source.Examples)];
-        _lengths = [.. _sources.SelectMany(source => source.Select(example => example.Length))];
+        _lengths = [.. _sources.SelectMany(StoredExamples.LengthsOf)];
         _rowsOfExample = examples[0].Rows.Count;
         _longest = _lengths.Max() - 1;
         StepsPerEpoch = EpochAt(0).Batches;
@@ -78,24 +78,17 @@ public sealed class BatchOrder
 
     private IEnumerable<int[]> RowsOf(int step)
     {
-        int epoch = 0;
-        while (true)
+        // Epochs that were passed already need not be planned again to find the way.
+        int epoch = _firstStepOfEpoch.FindLastIndex(first => first <= step);
+        while (step >= _firstStepOfEpoch[epoch] + EpochAt(epoch).Batches)
         {
-            var planned = EpochAt(epoch);
-            int first = _firstStepOfEpoch[epoch];
-            if (step < first + planned.Batches)
-            {
-                int[] rows = planned.Rows(step - first);
-                return rows.Chunk(_settings.MicroBatchSize ?? rows.Length);
-            }
-
             if (_firstStepOfEpoch.Count == epoch + 1)
-                _firstStepOfEpoch.Add(first + planned.Batches);
-            // Epochs that were passed already need not be planned again to find the way.
+                _firstStepOfEpoch.Add(_firstStepOfEpoch[epoch] + EpochAt(epoch).Batches);
             epoch++;
-            while (epoch + 1 < _firstStepOfEpoch.Count && step >= _firstStepOfEpoch[epoch + 1])
-                epoch++;
         }
+
+        int[] rows = EpochAt(epoch).Rows(step - _firstStepOfEpoch[epoch]);
+        return rows.Chunk(_settings.MicroBatchSize ?? rows.Length);
     }
 
     private Epoch EpochAt(int epoch)

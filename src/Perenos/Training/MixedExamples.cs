@@ -23,7 +23,8 @@ public sealed class MixedExamples
     public MixedExamples(string name, IReadOnlyList<Example> examples, double share, long tokensPerEpoch, ulong seed)
     {
         (Name, Examples, Share, TokensPerEpoch, _seed) = (name, examples, share, tokensPerEpoch, seed);
-        _learnt = [.. examples.Select(example => example.Rows.Sum(row => row.LearntTokens))];
+        _learnt = StoredExamples.LearntOf(examples);
+        Tokens = StoredExamples.LengthsOf(examples).Sum(length => (long)length) * examples[0].Rows.Count;
         LearntTokens = _learnt.Sum(tokens => (long)tokens);
         ArgumentOutOfRangeException.ThrowIfZero(LearntTokens, nameof(examples));
     }
@@ -39,6 +40,9 @@ public sealed class MixedExamples
 
     /// <summary>Learnt tokens that an epoch takes.</summary>
     public long TokensPerEpoch { get; }
+
+    /// <summary>Tokens of all examples once.</summary>
+    public long Tokens { get; }
 
     /// <summary>Learnt tokens of all examples once.</summary>
     public long LearntTokens { get; }
