@@ -84,7 +84,7 @@ internal static class RunDisplay
             Row("learnt from", $"{source}");
         foreach (var mix in run.Data.Mix)
             Row("mixed in", $"{mix.Path}: {mix.SchemaDescription}; {mix.Records:N0} records{(mix.LeftOut > 0 ? $", {mix.LeftOut:N0} more left out: their prompt stands in validation, test or the general text" : "")}");
-        foreach (string warning in run.Sources.Select(source => source.Warning).OfType<string>())
+        foreach (string warning in RunEvent.Source.Warnings(run.Sources))
             Row("mind", warning);
         Row("method", $"{config.Method.Name}, {run.TrainableParameters:N0} trainable parameters ({(double)run.TrainableParameters / run.TotalParameters:P2})");
         Row("steps", $"{run.Order.TotalSteps:N0}, learning rate {config.Training.LearningRate:G3}, {config.Training.Schedule.ToString().ToLowerInvariant()}");

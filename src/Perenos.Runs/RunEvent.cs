@@ -40,18 +40,16 @@ public abstract record RunEvent
     /// <summary>A source of what is learnt: its examples, their learnt tokens, its share of all learnt tokens, and how many times the run comes to each.</summary>
     public sealed record Source(string Name, long Examples, long LearntTokens, double Share, double Times)
     {
-        /// <summary>Up to four times, text that comes again is nearly as good as new (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264).</summary>
-        public const double MostTimes = 4;
+        // Up to four times text that comes again is nearly as good as new (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264).
+        private const double MostTimes = 4;
 
         /// <summary>The source in a line.</summary>
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
             $"{Name}: {Examples:N0} examples, {LearntTokens:N0} learnt tokens, {Share:P1} of what is learnt, each {Times:0.###} times");
 
-        /// <summary>What is wrong with that, or null.</summary>
-        [JsonIgnore]
-        public string? Warning => Times > MostTimes
-            ? string.Create(CultureInfo.InvariantCulture, $"{Name} comes {Times:0.#} times: beyond {MostTimes} times text that comes again teaches little. Give more of it, a smaller share, or fewer epochs.")
-            : null;
+        /// <summary>What to mind of the sources that are mixed in; how often the data themselves come is the number of epochs.</summary>
+        public static IEnumerable<string> Warnings(IEnumerable<Source>? sources) => (sources ?? []).Skip(1).Where(source => source.Times > MostTimes).Select(source => string.Create(CultureInfo.InvariantCulture,
+            $"{source.Name} comes {source.Times:0.#} times: beyond {MostTimes} times text that comes again teaches little. Give more of it, a smaller share, or fewer epochs."));
     }
 
     /// <summary>One optimizer step: mean loss in nats per learnt token, gradient norm before clipping, tokens of the step, seconds of the step.</summary>

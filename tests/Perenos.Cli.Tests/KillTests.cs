@@ -137,7 +137,7 @@ public sealed class KillTests : IDisposable
     public void Whatever_way_it_learns_a_killed_run_equals_one_that_never_was(string way, string recipe)
     {
         string path = WriteRecipe(recipe);
-        CliProcess Go(string name) => Go(name, path);
+        CliProcess Go(string name) => StartRecipe(name, path);
         Finish(Go("straight"));
         var random = new Random(way.Sum(letter => letter) + Seed);
         int place = 1 + random.Next(StepsOfAWay - 1);
@@ -161,26 +161,26 @@ public sealed class KillTests : IDisposable
     {
         WriteRecords("train", WeatherGrammar.Sample(1, 4000));
         string path = WriteRecipe("""{ "method": { "kind": "full" } }""");
-        Finish(Go("straight", path));
+        Finish(StartRecipe("straight", path));
         path = WriteRecipe("""{ "method": { "kind": "full" }, "data": { "streaming": true } }""");
         bool IsMaking() => Directory.Exists(Cache) && Directory.EnumerateFileSystemEntries(Cache, "*.partial", SearchOption.AllDirectories).Any();
         for (int kill = 0; kill < 3; kill++)
         {
-            using var process = Go("killed", path);
+            using var process = StartRecipe("killed", path);
             WaitFor(process, () => IsMaking() || process.HasExited);
             Thread.Sleep(kill * 20);
             process.Kill();
             Assert.True(IsMaking(), "it was killed too late");
         }
 
-        Finish(Go("killed", path));
+        Finish(StartRecipe("killed", path));
         Assert.False(IsMaking());
         using var straight = RunFolder.Open("straight", Runs);
         using var killed = RunFolder.Open("killed", Runs);
         RunComparison.Equal(straight, killed);
     }
 
-    private CliProcess Go(string name, string recipe) => new(File.Exists(Path.Combine(Runs, name, "config.json"))
+    private CliProcess StartRecipe(string name, string recipe) => new(File.Exists(Path.Combine(Runs, name, "config.json"))
         ? ["tune", "--resume", name, "--runs", Runs]
         : ["tune", recipe, "--name", name, "--runs", Runs], new Dictionary<string, string> { ["XDG_CACHE_HOME"] = Cache });
 

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Perenos.Runs;
 
 namespace Perenos.Recipes;
@@ -8,6 +9,8 @@ namespace Perenos.Recipes;
 /// <param name="Modified">When it was last written.</param>
 public sealed record DataFile(string Path, long Bytes, DateTime Modified)
 {
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
+
     /// <summary>A file as it is.</summary>
     /// <exception cref="PerenosException">It is not there.</exception>
     public static DataFile Of(string path)
@@ -19,23 +22,28 @@ public sealed record DataFile(string Path, long Bytes, DateTime Modified)
             : throw new PerenosException($"{path} is not there any more.", "Put it back where it was.");
     }
 
-    /// <summary>Keeps what a run reads in its folder.</summary>
-    internal static void Write(RunFolder folder, IReadOnlyList<DataFile> files)
+    /// <summary>Notes files in another.</summary>
+    internal static void Write(string path, IReadOnlyList<DataFile> files) => AtomicFile.WriteText(path, JsonSerializer.Serialize(files, Json));
+
+    /// <summary>Those of the noted files that are there and are others now.</summary>
+    /// <exception cref="PerenosException">The note cannot be read.</exception>
+    internal static IReadOnlyList<(DataFile Noted, DataFile Now)> Changed(string path)
     {
-        if (files.Count > 0)
-            ConfigFile.Write(folder.Data, files);
+        try
+        {
+            return [.. JsonSerializer.Deserialize<List<DataFile>>(File.ReadAllText(path), Json)!.Where(file => File.Exists(file.Path)).Select(file => (file, Of(file.Path))).Where(pair => pair.file != pair.Item2)];
+        }
+        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException or JsonException)
+        {
+            throw new PerenosException($"{path} cannot be read: {problem.Message}", "Without it nobody can tell whether the data are still the same: start a new run.", problem);
+        }
     }
 
     /// <summary>Refuses files that are others than when the run began: the order of its records would be another.</summary>
     /// <exception cref="PerenosException">One has changed; the message names it.</exception>
     internal static void RefuseChanged(RunFolder folder)
     {
-        if (!File.Exists(folder.Data))
-            return;
-        foreach (var file in ConfigFile.Read<IReadOnlyList<DataFile>>(folder.Data))
-        {
-            if (Of(file.Path) is var now && now != file)
-                throw new PerenosException($"{file.Path} has changed since the run began: {file.Bytes:N0} bytes of {file.Modified:u}, now {now.Bytes:N0} bytes of {now.Modified:u}.", "Put the old file back, its time too, or start a new run.");
-        }
+        if (File.Exists(folder.Data) && Changed(folder.Data) is [var (file, now), ..])
+            throw new PerenosException($"{file.Path} has changed since the run began: {file.Bytes:N0} bytes of {file.Modified:u}, now {now.Bytes:N0} bytes of {now.Modified:u}.", "Put the old file back, its time too, or start a new run.");
     }
 }

@@ -24,7 +24,8 @@ public static class FineTune
     {
         using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress), stop);
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
-        DataFile.Write(folder, run.Data.Files);
+        if (run.Data.Files.Count > 0)
+            DataFile.Write(folder.Data, run.Data.Files);
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);

@@ -31,7 +31,7 @@ internal static class Mixture
         {
             TextReplay text => Source(text.Path, Given(text, config, renderer, longest, data, config.Data.Streaming == true ? reading : null), text.Share),
             // Text enough for the whole run: a few that come again and again are learnt by heart, and keep nothing.
-            GeneratedReplay generated => Source("written by the base", Generated(generated, pretrained, longest, config.Seed, Wanted(replay.Share) * Epochs(config, data)), replay.Share),
+            GeneratedReplay generated => Source("written by the base", Generated(generated, pretrained, longest, config.Seed, (long)Math.Ceiling(Wanted(replay.Share) * Epochs(config, data))), replay.Share),
             _ => throw new InvalidOperationException($"Unknown replay {replay}."),
         });
         return sources;
@@ -54,7 +54,11 @@ internal static class Mixture
     private static IEnumerable<(string Path, double Share)> Shares(RunConfig config) =>
         [.. (config.Data.Mix ?? []).Select(mix => (mix.Path, mix.Share)), .. config.Retention.Replay is { } replay ? [("retention.replay", replay.Share)] : Array.Empty<(string, double)>()];
 
-    private static int Epochs(RunConfig config, RunData data) => new BatchOrder(data.Train, config.Training, config.Seed).Epochs;
+    private static double Epochs(RunConfig config, RunData data)
+    {
+        var order = new BatchOrder(data.Train, config.Training, config.Seed);
+        return (double)order.TotalSteps / order.StepsPerEpoch;
+    }
 
     private static IReadOnlyList<Example> Given(TextReplay settings, RunConfig config, ExampleRenderer renderer, int longest, RunData data, DataReading? streamed)
     {

@@ -37,6 +37,10 @@ internal sealed class RecordSource(string path, Func<RawRecord, Schema> choose, 
         .. data.Test is { } test ? [Of(data, test, isPreference, DataPart.Test)] : Array.Empty<RecordSource>(),
     ];
 
+    /// <summary>Everything that is learnt beside the data and read from files.</summary>
+    public static IEnumerable<RecordSource> Beside(RunConfig config) =>
+        [.. (config.Data.Mix ?? []).Select(mix => Of(config.Data, mix, config.Objective is DpoConfig)), .. config.Retention.Replay is TextReplay text ? [Of(new DataConfig { Path = text.Path }, text.Path, isPreference: false)] : Array.Empty<RecordSource>()];
+
     /// <summary>The records from the first to the last.</summary>
     /// <param name="readBytes">Told how many bytes were read.</param>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>

@@ -61,7 +61,7 @@ public sealed record RunData : IDisposable
             Mix = [.. (data.Mix ?? []).Select(mix => MixedData.Read(mix, config, renderer, longest, judged, streams ? reading : null))],
             Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
             TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
-            Files = streams ? StreamedData.FilesOf(sources.Concat((data.Mix ?? []).Select(mix => RecordSource.Of(data, mix, isPreference)))) : [],
+            Files = streams ? StreamedData.FilesOf([.. sources, .. RecordSource.Beside(config)]) : [],
         };
     }
 

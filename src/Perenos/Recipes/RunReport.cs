@@ -182,7 +182,7 @@ internal static class RunReport
                 new Fact("shortened prompts, dropped records", $"{run.Data.Labels.Truncated} and {run.Data.Labels.Dropped}"),
                 .. run.Sources.Select(source => new Fact("learnt from", $"{source}")),
                 .. run.Data.Mix.Where(mix => mix.LeftOut > 0).Select(mix => new Fact($"left out of {mix.Path}", $"{mix.LeftOut} records whose prompt stands in validation, test or the general text")),
-                .. run.Sources.Select(source => source.Warning).OfType<string>().Select(warning => new Fact("mind", warning)),
+                .. RunEvent.Source.Warnings(run.Sources).Select(warning => new Fact("mind", warning)),
             ],
             Examples = [.. split.Train.Take(ExamplesShown).Select(Example)],
             Tokens = [.. LabelAudit.Preview(first, id => tokenizer.Decode([id], skipSpecialTokens: false)).Select(token => new ReportToken(token.Text, token.IsLearnt))],

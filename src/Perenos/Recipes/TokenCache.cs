@@ -31,7 +31,7 @@ internal static class TokenCache
         string folder = CacheFolder.Make(Path.Combine(Folder, Fingerprint.OfTexts([Format, .. parts, .. files.Select(file => $"{file}")])[..32]), temporary =>
         {
             RemoveOutdated();
-            ConfigFile.Write(Path.Combine(temporary, FilesName), files);
+            DataFile.Write(Path.Combine(temporary, FilesName), files);
             using var writer = new ExampleWriter(temporary);
             var facts = write(writer);
             using var file = File.Create(Path.Combine(temporary, FactsName));
@@ -54,7 +54,7 @@ internal static class TokenCache
     {
         foreach (string made in CacheFolder.Made(Folder))
         {
-            if (File.Exists(Path.Combine(made, FilesName)) && ConfigFile.Read<IReadOnlyList<DataFile>>(Path.Combine(made, FilesName)).Any(file => File.Exists(file.Path) && DataFile.Of(file.Path) != file))
+            if (Path.Combine(made, FilesName) is var files && File.Exists(files) && DataFile.Changed(files).Count > 0)
                 CacheFolder.Remove(made);
         }
     }

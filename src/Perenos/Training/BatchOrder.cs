@@ -36,7 +36,7 @@ public sealed class BatchOrder
     {
         (_beside, _settings, _seed) = (beside ?? [], settings, seed);
         _sources = [examples, .. _beside.Select(source => source.Examples)];
-        _lengths = [.. _sources.SelectMany(StoredExamples.LengthsOf)];
+        _lengths = _sources is [var only] ? StoredExamples.LengthsOf(only) : [.. _sources.SelectMany(StoredExamples.LengthsOf)];
         _rowsOfExample = examples[0].Rows.Count;
         _longest = _lengths.Max() - 1;
         StepsPerEpoch = EpochAt(0).Batches;
@@ -50,9 +50,6 @@ public sealed class BatchOrder
 
     /// <summary>Steps of the whole run.</summary>
     public int TotalSteps { get; }
-
-    /// <summary>Epochs that the run enters.</summary>
-    public int Epochs => (TotalSteps + StepsPerEpoch - 1) / StepsPerEpoch;
 
     /// <summary>The micro-batches of a step.</summary>
     public IReadOnlyList<Batch> At(int step) =>

@@ -128,9 +128,9 @@ public sealed class MixtureTests : IDisposable
         var sources = EventLog.Read(_project.Open("run").Events).OfType<RunEvent.Planned>().Single().Sources!;
         Assert.Equal([0.4, 0.6], sources.Select(source => Math.Round(source.Share, 9)));
         Assert.Equal(Long.Epochs!.Value, sources[0].Times);
-        Assert.Null(sources[0].Warning);
         Assert.True(sources[1].Times > 4);
-        Assert.Contains("text.jsonl comes", sources[1].Warning, StringComparison.Ordinal);
+        Assert.Contains("text.jsonl comes", Assert.Single(RunEvent.Source.Warnings(sources)), StringComparison.Ordinal);
+        Assert.Empty(RunEvent.Source.Warnings([sources[0] with { Times = 9 }, sources[1] with { Times = 3.9 }]));
         Assert.Contains("60.0% of what is learnt", File.ReadAllText(_project.Open("run").Report).Replace(" %", "%", StringComparison.Ordinal), StringComparison.Ordinal);
         Assert.Equal(2, result.Report!.Data!.Facts.Count(fact => fact.Label == "learnt from"));
     }

@@ -19,7 +19,7 @@ public sealed class StreamingTests : IDisposable
 
     public StreamingTests() => Environment.SetEnvironmentVariable(CacheVariable, _project.PathOf("cache"));
 
-    public static TheoryData<string> Kinds => ["parts", "one file", "conversations", "text", "preferences", "mixture", "packed", "batches of tokens"];
+    public static TheoryData<string> Kinds => ["parts", "one file", "conversations", "text", "preferences", "mixture", "mixture with replay", "packed", "batches of tokens"];
 
     public void Dispose()
     {
@@ -74,10 +74,10 @@ public sealed class StreamingTests : IDisposable
         var problem = Assert.Throws<PerenosException>(() => _project.Resume("run"));
         Assert.Contains(_project.PathOf("other.jsonl"), problem.Message, StringComparison.Ordinal);
         Assert.Contains("has changed", problem.Message, StringComparison.Ordinal);
-        // A new run sees new data.
+        // A new run sees new data, and the tokens of the old are gone.
         using var run = PreparedRun.Open(Streamed(Config("mixture")));
         Assert.Equal(13, run.Data.Mix[0].Records);
-        Assert.Equal(3, Made().Length);
+        Assert.Equal(2, Made().Length);
     }
 
     [Fact]
@@ -166,6 +166,8 @@ public sealed class StreamingTests : IDisposable
                 if (!File.Exists(_project.PathOf("other.jsonl")))
                     _project.Write("other.jsonl", string.Concat(WeatherGrammar.Sample(99, 12).Select(pair => new JsonObject { ["en"] = $"Today: {pair.English}", ["fr"] = pair.French }.ToJsonString() + "\n")));
                 return config with { Data = config.Data with { Mix = [new MixConfig { Path = _project.PathOf("other.jsonl"), Share = 0.3 }] } };
+            case "mixture with replay":
+                return Config("mixture") with { Retention = new RetentionConfig { Replay = new TextReplay { Path = _project.Write("old.txt", "The bridge is closed.\n\nLe pont est fermé ce soir.\n"), Share = 0.1 } } };
             case "packed":
                 return config with { Training = config.Training with { Pack = true, MicroBatchSize = 2 } };
             case "batches of tokens":
