@@ -48,6 +48,7 @@ internal sealed class HubOptions
         Path = PinData(parsed, data.Path),
         Validation = data.Validation is { } validation ? PinData(parsed, validation) : null,
         Test = data.Test is { } test ? PinData(parsed, test) : null,
+        Mix = data.Mix?.Select(mix => mix with { Path = PinData(parsed, mix.Path) }).ToList(),
     };
 
     private string PinData(ParseResult parsed, string path) => Fetch(parsed, path, HubKind.Dataset)?.Pinned.ToString() ?? path;

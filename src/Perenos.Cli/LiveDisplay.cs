@@ -7,6 +7,8 @@ namespace Perenos.Cli;
 /// <summary>Progress while it happens: a bar with loss, tokens per second and time left on a terminal, now and then a line elsewhere.</summary>
 internal static class LiveDisplay
 {
+    private const double SecondsBetweenLines = 10;
+
     /// <summary>Follows a run to its end.</summary>
     public static T Follow<T>(Func<RunListener, T> run) =>
         AnsiConsole.Profile.Capabilities.Interactive && !Console.IsOutputRedirected ? OnTerminal(run) : AsLines(run);
@@ -76,10 +78,27 @@ internal static class LiveDisplay
 
                     break;
             }
-        }, (_, _, _) => { }));
+        }, Phases(clock)));
     }
 
-    private static string PlanLine(RunEvent.Planned planned) =>
-        $"{planned.Method}: {planned.Steps:N0} steps over {planned.Tokens:N0} tokens, {planned.TrainableParameters:N0} of {planned.TotalParameters:N0} parameters learn; " +
-        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} and {planned.EstimatedMemory / 1e9:F1} GB";
+    // A line now and then for a phase that takes long.
+    private static Action<string, int, int> Phases(TimeProvider clock)
+    {
+        var (phase, start, last) = ("", clock.GetTimestamp(), 0.0);
+        return (name, done, total) =>
+        {
+            if (name != phase)
+                (phase, start, last) = (name, clock.GetTimestamp(), 0);
+            double elapsed = clock.GetElapsedTime(start).TotalSeconds;
+            if (elapsed - last < SecondsBetweenLines || done == 0)
+                return;
+            last = elapsed;
+            Console.WriteLine($"{name} {done:N0}/{total:N0}  {RunDisplay.Duration(elapsed / done * (total - done))} left");
+        };
+    }
+
+    private static string PlanLine(RunEvent.Planned planned) => string.Join('\n', (planned.Sources ?? []).Select(source => $"{source}")
+        .Concat(RunEvent.Source.Warnings(planned.Sources))
+        .Append($"{planned.Method}: {planned.Steps:N0} steps over {planned.Tokens:N0} tokens, {planned.TrainableParameters:N0} of {planned.TotalParameters:N0} parameters learn; " +
+        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} and {planned.EstimatedMemory / 1e9:F1} GB"));
 }

@@ -1,14 +1,13 @@
-using Perenos.Models;
 using Perenos.Recipes;
 using Spectre.Console;
 
 namespace Perenos.Cli;
 
-/// <summary>One line on a terminal while a large model is opened; it is gone afterwards, and never appears for a small one.</summary>
+/// <summary>A line or two on a terminal while a large model is opened, or streamed data are read; they are gone afterwards, and never appear for small ones.</summary>
 internal static class OpeningDisplay
 {
     /// <summary>Opens something that tells how far it is.</summary>
-    public static T Follow<T>(Func<IProgress<OpenProgress>?, T> open)
+    public static T Follow<T>(Func<SlowOpening?, T> open)
     {
         if (!AnsiConsole.Profile.Capabilities.Interactive || Console.IsOutputRedirected)
             return open(null);
@@ -17,10 +16,11 @@ internal static class OpeningDisplay
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>
             {
-                ProgressTask? task = null;
+                var tasks = new Dictionary<string, ProgressTask>();
                 return open(new SlowOpening(TimeProvider.System, (name, done, total) =>
                 {
-                    task ??= context.AddTask($"{name} ({total:N0} MB)", maxValue: total);
+                    if (!tasks.TryGetValue(name, out var task))
+                        tasks[name] = task = context.AddTask($"{name} ({total:N0} MB)", maxValue: total);
                     task.Value = done;
                 }));
             });

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Perenos.Recipes;
 using Perenos.Runs;
@@ -48,6 +49,9 @@ internal sealed class RecipeOptions
         Template(command, "--text", "data.text", "Template of plain text.");
         Text(command, "--validation", "data.validation", "Records for validation (otherwise a share of the data).");
         Text(command, "--test", "data.test", "Records for the test (otherwise a share of the data).");
+        Add(command, new Option<string[]>("--mix") { Description = "Other data that are learnt beside: their path and their share of all learnt tokens, as other.jsonl:0.2.", AllowMultipleArgumentsPerToken = true, HelpName = "path:share" },
+            "data.mix", (parsed, option) => new JsonArray([.. parsed.GetValue(option)!.Select(Mixed)]), null);
+        Flag(command, "--streaming", "data.streaming", "Keep only tokens of the data, on the disk: for more than fits into memory (default: where they would fill half of it).");
         Number<int>(command, "--maximum-length", "data.maximum_length", "Most tokens in an example.");
         Text(command, "--template", "data.template", "Chat template: auto or none.");
         Number<double>(command, "--epochs", "training.epochs", "Passes over the training data.");
@@ -156,6 +160,14 @@ internal sealed class RecipeOptions
 
         if (!_isPretrained)
             tree["method"] ??= new JsonObject { ["kind"] = "full" };
+    }
+
+    private static JsonObject Mixed(string source)
+    {
+        int colon = source.LastIndexOf(':');
+        if (colon < 1 || !double.TryParse(source[(colon + 1)..], NumberStyles.Float, CultureInfo.InvariantCulture, out double share))
+            throw new PerenosException($"--mix {source} has no share.", "Write the path and the share of all learnt tokens, as other.jsonl:0.2; templates of its own stand in a recipe, under data.mix.");
+        return new JsonObject { ["path"] = source[..colon], ["share"] = share };
     }
 
     private void Text(Command command, string name, string key, string description, Action<JsonObject>? beside = null) =>

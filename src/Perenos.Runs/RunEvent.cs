@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Serialization;
 
 namespace Perenos.Runs;
@@ -29,7 +30,27 @@ public abstract record RunEvent
     public sealed record Started(string Recipe, string Model, string Data, DateTimeOffset At) : RunEvent;
 
     /// <summary>What the run is about to do, and what all of it will take, examinations and saving included. Memory in bytes, time in seconds.</summary>
-    public sealed record Planned(string Method, long Steps, long Tokens, long TrainableParameters, long TotalParameters, long EstimatedMemory, double EstimatedSeconds) : RunEvent;
+    public sealed record Planned(string Method, long Steps, long Tokens, long TrainableParameters, long TotalParameters, long EstimatedMemory, double EstimatedSeconds) : RunEvent
+    {
+        /// <summary>Where what is learnt comes from, the data first; null where they are alone.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public IReadOnlyList<Source>? Sources { get; init; }
+    }
+
+    /// <summary>A source of what is learnt: its examples, their learnt tokens, its share of all learnt tokens, and how many times the run comes to each.</summary>
+    public sealed record Source(string Name, long Examples, long LearntTokens, double Share, double Times)
+    {
+        // Up to four times text that comes again is nearly as good as new (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264).
+        private const double MostTimes = 4;
+
+        /// <summary>The source in a line.</summary>
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture,
+            $"{Name}: {Examples:N0} examples, {LearntTokens:N0} learnt tokens, {Share:P1} of what is learnt, each {Times:0.###} times");
+
+        /// <summary>What to mind of the sources that are mixed in; how often the data themselves come is the number of epochs.</summary>
+        public static IEnumerable<string> Warnings(IEnumerable<Source>? sources) => (sources ?? []).Skip(1).Where(source => source.Times > MostTimes).Select(source => string.Create(CultureInfo.InvariantCulture,
+            $"{source.Name} comes {source.Times:0.#} times: beyond {MostTimes} times text that comes again teaches little. Give more of it, a smaller share, or fewer epochs."));
+    }
 
     /// <summary>One optimizer step: mean loss in nats per learnt token, gradient norm before clipping, tokens of the step, seconds of the step.</summary>
     [method: JsonConstructor]

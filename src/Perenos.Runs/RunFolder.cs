@@ -31,6 +31,9 @@ public sealed class RunFolder : IDisposable
     /// <summary>Machine and versions: <see cref="RunEnvironment"/>.</summary>
     public string Environment => In("environment.json");
 
+    /// <summary>The files of streamed data as they were when the run began; absent where data are held in memory.</summary>
+    public string Data => In("data.json");
+
     /// <summary>What happened: <see cref="EventLog"/>.</summary>
     public string Events => In("events.jsonl");
 

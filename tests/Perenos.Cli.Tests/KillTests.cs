@@ -29,6 +29,8 @@ public sealed class KillTests : IDisposable
 
     private string Runs => Path.Combine(_folder, "runs");
 
+    private string Cache => Path.Combine(_folder, "cache");
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
@@ -113,6 +115,8 @@ public sealed class KillTests : IDisposable
         { "ewc", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "ewc", "fisher": "FISHER", "forget_at_most": 0.001 } } }""" },
         { "l2sp", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "l2sp" } } }""" },
         { "replay", """{ "method": { "kind": "full" }, "retention": { "replay": { "kind": "text", "path": "OTHER", "share": 0.2 } } }""" },
+        { "mixture", """{ "method": { "kind": "full" }, "data": { "mix": [{ "path": "OTHER", "share": 0.2 }] } }""" },
+        { "streamed mixture", """{ "method": { "kind": "full" }, "data": { "streaming": true, "mix": [{ "path": "OTHER", "share": 0.2 }] } }""" },
         { "self-replay", """{ "method": { "kind": "lora" }, "retention": { "replay": { "kind": "generated", "share": 0.2, "max_new_tokens": 8 } } }""" },
         { "distillation", """{ "method": { "kind": "lora" }, "retention": { "distillation": { "weight": 0.5 } } }""" },
         { "dpo", """{ "method": { "kind": "lora" }, "objective": { "kind": "dpo" }, "data": { "path": "PAIRS" } }""" },
@@ -133,9 +137,7 @@ public sealed class KillTests : IDisposable
     public void Whatever_way_it_learns_a_killed_run_equals_one_that_never_was(string way, string recipe)
     {
         string path = WriteRecipe(recipe);
-        CliProcess Go(string name) => new(Directory.Exists(Path.Combine(Runs, name)) && File.Exists(Path.Combine(Runs, name, "config.json"))
-            ? ["tune", "--resume", name, "--runs", Runs]
-            : ["tune", path, "--name", name, "--runs", Runs]);
+        CliProcess Go(string name) => StartRecipe(name, path);
         Finish(Go("straight"));
         var random = new Random(way.Sum(letter => letter) + Seed);
         int place = 1 + random.Next(StepsOfAWay - 1);
@@ -153,6 +155,35 @@ public sealed class KillTests : IDisposable
         RunComparison.Equal(straight, killed);
     }
 
+    [Fact]
+    [Trait("speed", "slow")]
+    public void Killed_while_tokens_are_made_a_run_makes_them_whole_and_equals_one_in_memory()
+    {
+        WriteRecords("train", WeatherGrammar.Sample(1, 4000));
+        string path = WriteRecipe("""{ "method": { "kind": "full" } }""");
+        Finish(StartRecipe("straight", path));
+        path = WriteRecipe("""{ "method": { "kind": "full" }, "data": { "streaming": true } }""");
+        bool IsMaking() => Directory.Exists(Cache) && Directory.EnumerateFileSystemEntries(Cache, "*.partial", SearchOption.AllDirectories).Any();
+        for (int kill = 0; kill < 3; kill++)
+        {
+            using var process = StartRecipe("killed", path);
+            WaitFor(process, () => IsMaking() || process.HasExited);
+            Thread.Sleep(kill * 20);
+            process.Kill();
+            Assert.True(IsMaking(), "it was killed too late");
+        }
+
+        Finish(StartRecipe("killed", path));
+        Assert.False(IsMaking());
+        using var straight = RunFolder.Open("straight", Runs);
+        using var killed = RunFolder.Open("killed", Runs);
+        RunComparison.Equal(straight, killed);
+    }
+
+    private CliProcess StartRecipe(string name, string recipe) => new(File.Exists(Path.Combine(Runs, name, "config.json"))
+        ? ["tune", "--resume", name, "--runs", Runs]
+        : ["tune", recipe, "--name", name, "--runs", Runs], new Dictionary<string, string> { ["XDG_CACHE_HOME"] = Cache });
+
     // The way laid over what all have in common.
     private string WriteRecipe(string way)
     {
@@ -164,12 +195,15 @@ public sealed class KillTests : IDisposable
             """.Replace("STEPS", $"{StepsOfAWay}", StringComparison.Ordinal))!.AsObject();
         foreach (var (key, value) in JsonNode.Parse(way)!.AsObject())
         {
-            if (key == "data" || recipe[key] is not JsonObject section)
+            if (recipe[key] is not JsonObject section)
             {
                 recipe[key] = value!.DeepClone();
                 continue;
             }
 
+            // Pairs of answers have no templates.
+            if (key == "data" && value!["path"] is not null)
+                section.Clear();
             foreach (var (inner, setting) in value!.AsObject())
                 section[inner] = setting!.DeepClone();
         }

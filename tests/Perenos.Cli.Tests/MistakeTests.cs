@@ -30,6 +30,7 @@ public sealed class MistakeTests : IDisposable
     [InlineData("quickstart --method ewc", "ewc", "perenos quickstart --help")]
     [InlineData("tune --mode magic --model base", "--mode magic", "transductive")]
     [InlineData("tune --mode transductive --model base --data pairs.jsonl", "needs a target", "--target")]
+    [InlineData("tune --model base --data pairs.jsonl --mix other.jsonl", "other.jsonl has no share", "other.jsonl:0.2")]
     [InlineData("tune --target pairs.jsonl --model base --data pairs.jsonl", "--target", "--mode transductive")]
     public void Wrong_arguments(string arguments, string inMessage, string inHint) =>
         AssertMistake(arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries), inMessage, inHint);

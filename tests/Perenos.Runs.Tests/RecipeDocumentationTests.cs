@@ -61,6 +61,14 @@ public sealed class RecipeDocumentationTests
                 continue;
             }
 
+            // A list of blocks.
+            if (property.PropertyType.GenericTypeArguments is [var block] && Info(block).Kind == JsonTypeInfoKind.Object)
+            {
+                foreach (string inner in Keys(block, $"{key}[]"))
+                    yield return inner;
+                continue;
+            }
+
             string standard = property.IsRequired ? "required" : property.Get!(defaults) is { } value ? $"`{Json(value)}`" : "–";
             yield return $"`{key}` | {Word(property.PropertyType)} | {standard}";
         }

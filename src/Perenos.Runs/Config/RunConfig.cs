@@ -97,6 +97,31 @@ public sealed record DataConfig
 
     /// <summary>Whether prompts are wrapped in the model's chat template: <c>auto</c> (if it has one) or <c>none</c>.</summary>
     public string Template { get; init; } = "auto";
+
+    /// <summary>Whether only tokens are kept, on the disk, and records go through memory one by one; none means where they would fill more than half of the memory.</summary>
+    public bool? Streaming { get; init; }
+
+    /// <summary>Other data that are learnt beside these.</summary>
+    public IReadOnlyList<MixConfig>? Mix { get; init; }
+}
+
+/// <summary>Other data that are learnt beside <see cref="DataConfig.Path"/>.</summary>
+public sealed record MixConfig
+{
+    /// <summary>What <see cref="DataConfig.Path"/> may be; of a folder with parts only what is for training is read.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Its share of all tokens that are learnt.</summary>
+    public required double Share { get; init; }
+
+    /// <summary>Template of the prompt; without templates of its own, those of the data where their fields are there, otherwise what its keys say.</summary>
+    public string? Prompt { get; init; }
+
+    /// <summary>Template of the completion.</summary>
+    public string? Completion { get; init; }
+
+    /// <summary>Template of plain text.</summary>
+    public string? Text { get; init; }
 }
 
 /// <summary>How a result is judged.</summary>

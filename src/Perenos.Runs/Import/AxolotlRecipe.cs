@@ -74,7 +74,7 @@ internal static class AxolotlRecipe
             throw translation.Missing("datasets with an entry", "Name a data set there.");
         string mapped = Dataset(translation, first, "data.path", isTraining: true);
         translation.Report("datasets", datasets.Count == 1 ? KeyFate.Mapped : KeyFate.Lost,
-            datasets.Count == 1 ? mapped : $"{mapped}; {string.Join(", ", datasets.Skip(1).Select(entry => entry?["path"]?.ToString()))} left out: one source is read here, so join them into one file");
+            datasets.Count == 1 ? mapped : $"{mapped}; {string.Join(", ", datasets.Skip(1).Select(entry => entry?["path"]?.ToString()))} left out: give each its share of the learnt tokens under data.mix, or join them into one file");
         if (translation["test_datasets"] is JsonArray { Count: > 0 } tests && tests[0] is JsonObject test)
             translation.Report("test_datasets", KeyFate.Mapped, Dataset(translation, test, "data.validation", isTraining: false));
         translation.Needless("the checkpoint's own chat template is used (data.template = auto)", "chat_template", "default_system_message");

@@ -89,13 +89,16 @@ internal static class LlamaFactoryRecipe
         var names = translation.Texts("dataset");
         string found = Register(translation, names[0], folder, datasets, isTraining: true);
         translation.Report("dataset", names.Count == 1 ? KeyFate.Mapped : KeyFate.Lost,
-            names.Count == 1 ? found : $"{found}; {string.Join(", ", names.Skip(1))} left out: one source is read here, so join them into one file");
+            names.Count == 1 ? found : $"{found}; {string.Join(", ", names.Skip(1))} left out: give each its share of the learnt tokens under data.mix, or join them into one file");
         if (translation.Has("eval_dataset"))
             translation.Report("eval_dataset", KeyFate.Mapped, Register(translation, translation.Texts("eval_dataset")[0], folder, datasets, isTraining: false));
         translation.Lost("all records are read; cut the file instead", "max_samples");
         translation.Lost("only replies are learnt", "train_on_prompt");
         translation.Lost("every reply is learnt", "mask_history");
-        translation.Lost("records are read whole", "streaming", "mix_strategy", "interleave_probs", "buffer_size");
+        if (translation.Has("streaming"))
+            translation.Map("streaming", "data.streaming", translation.Flag("streaming"));
+        translation.Lost("several data sets are mixed by their shares of the learnt tokens: data.mix", "mix_strategy", "interleave_probs");
+        translation.Needless("all records are shuffled, streamed ones too", "buffer_size");
     }
 
     // A name of the data set, by the tool's own register; without one only the name is known.

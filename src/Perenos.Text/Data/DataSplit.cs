@@ -25,7 +25,7 @@ public sealed record SplitSettings
 /// <param name="Test">Looked at once.</param>
 /// <param name="DroppedFromValidation">Records left out of validation because their prompt stands in training.</param>
 /// <param name="DroppedFromTest">Records left out of test because their prompt stands in training or validation.</param>
-public sealed record DataSplit(IReadOnlyList<Record> Train, IReadOnlyList<Record> Validation, IReadOnlyList<Record> Test, int DroppedFromValidation, int DroppedFromTest)
+public sealed record DataSplit(IReadOnlyCollection<Record> Train, IReadOnlyList<Record> Validation, IReadOnlyList<Record> Test, int DroppedFromValidation, int DroppedFromTest)
 {
     /// <summary>
     /// Splits by group. Groups are ranked by a hash of seed and name, and the first of them are set apart: exact shares, at least one group for each share above zero.
@@ -36,17 +36,11 @@ public sealed record DataSplit(IReadOnlyList<Record> Train, IReadOnlyList<Record
     {
         ArgumentNullException.ThrowIfNull(records);
         ArgumentNullException.ThrowIfNull(settings);
-        if (!(settings.Validation >= 0 && settings.Test >= 0 && settings.Validation + settings.Test < 1))
-            throw new PerenosException($"The shares for validation ({settings.Validation}) and test ({settings.Test}) leave nothing to train on.", "Both are at least 0, and together less than 1.");
-
+        Check(settings);
         bool hasValidation = records.Any(record => record.Part == DataPart.Validation);
         bool hasTest = records.Any(record => record.Part == DataPart.Test);
         string[] groups = [.. records.Where(IsToSplit).Select(record => record.Group).Distinct().OrderBy(group => Rank(settings.Seed, group)).ThenBy(group => group, StringComparer.Ordinal)];
-        int testGroups = hasTest ? 0 : GroupCount(settings.Test, groups.Length);
-        int validationGroups = hasValidation ? 0 : GroupCount(settings.Validation, groups.Length);
-        if (testGroups + validationGroups > 0 && testGroups + validationGroups >= groups.Length)
-            throw new PerenosException($"{groups.Length} groups cannot be split: {validationGroups} for validation and {testGroups} for test leave none to train on.", "Give more data, or set the shares for validation and test to 0.");
-
+        var (validationGroups, testGroups) = Groups(settings, groups.Length, hasValidation, hasTest);
         var partOf = groups.Select((group, index) => (group, Part: index < testGroups ? DataPart.Test : index < testGroups + validationGroups ? DataPart.Validation : DataPart.Train))
             .ToDictionary(pair => pair.group, pair => pair.Part, StringComparer.Ordinal);
         var parts = records.ToLookup(record => IsToSplit(record) ? partOf[record.Group] : record.Part!.Value);
@@ -61,13 +55,27 @@ public sealed record DataSplit(IReadOnlyList<Record> Train, IReadOnlyList<Record
         return new DataSplit(train, validation, test, fromValidation, fromTest);
     }
 
-    private static bool IsToSplit(Record record) => record.Part is null or DataPart.Train;
+    internal static void Check(SplitSettings settings)
+    {
+        if (!(settings.Validation >= 0 && settings.Test >= 0 && settings.Validation + settings.Test < 1))
+            throw new PerenosException($"The shares for validation ({settings.Validation}) and test ({settings.Test}) leave nothing to train on.", "Both are at least 0, and together less than 1.");
+    }
+
+    /// <summary>How many groups are set apart.</summary>
+    internal static (int Validation, int Test) Groups(SplitSettings settings, int groups, bool hasValidation, bool hasTest)
+    {
+        int test = hasTest ? 0 : GroupCount(settings.Test, groups), validation = hasValidation ? 0 : GroupCount(settings.Validation, groups);
+        return test + validation == 0 || test + validation < groups
+            ? (validation, test)
+            : throw new PerenosException($"{groups} groups cannot be split: {validation} for validation and {test} for test leave none to train on.", "Give more data, or set the shares for validation and test to 0.");
+    }
+
+    internal static bool IsToSplit(Record record) => record.Part is null or DataPart.Train;
+
+    internal static string Key(Record record) => Record.KeyOf(record.PromptText);
 
     private static int GroupCount(double share, int groups) =>
         share == 0 ? 0 : Math.Max(1, (int)Math.Round(share * groups, MidpointRounding.AwayFromZero));
-
-    // Line ends and indents differ between copies of the same text.
-    private static string Key(Record record) => string.Join(' ', record.PromptText.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 
     /// <summary>FNV-1a over the name, then the finalizer of SplitMix64 (Steele et al. 2014, https://doi.org/10.1145/2660193.2660195) with the seed.</summary>
     internal static ulong Rank(ulong seed, string group)

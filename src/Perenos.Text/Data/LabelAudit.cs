@@ -24,8 +24,6 @@ public readonly record struct PreviewToken(int Id, string Text, bool IsLearnt);
 /// </summary>
 public static class LabelAudit
 {
-    private const int RowsNamed = 5;
-
     /// <summary>Counts the examples, and refuses them where labels are missing, are cut off, or never hold a stop token.</summary>
     /// <param name="examples">The examples as they will be trained on.</param>
     /// <param name="stopIds">Tokens at which generation stops.</param>
@@ -35,24 +33,10 @@ public static class LabelAudit
     public static LabelReport Check(IReadOnlyList<Example> examples, IReadOnlySet<int> stopIds, int maximumLength, int dropped = 0)
     {
         ArgumentNullException.ThrowIfNull(examples);
-        ArgumentNullException.ThrowIfNull(stopIds);
-        if (examples.Count == 0)
-        {
-            throw new PerenosException(dropped == 0 ? "There are no examples." : $"There are no examples: all {dropped} completions are longer than {maximumLength} tokens.",
-                dropped == 0 ? "Check that the file has records." : "Raise the maximum length, or shorten the completions.");
-        }
-
-        Refuse(examples, example => example.LearntTokens == 0, "have nothing to learn: no token is a label",
-            "An empty completion, or a conversation without a reply. Remove these rows, or check --prompt and --completion.");
-        Refuse(examples, example => example.Ids.Length > maximumLength, $"are longer than {maximumLength} tokens and would be cut off",
-            "Raise the maximum length, or let the prompts be shortened.");
-        Refuse(examples, example => !example.IsText && HasCutReply(example, stopIds), "have a reply that does not end in a stop token, so the model would learn not to stop",
-            "Check that the tokenizer, the chat template and the stop token belong to one model.");
-        if (!examples.Any(example => example.Ids.Zip(example.IsLearnt).Any(token => token.Second && stopIds.Contains(token.First))))
-            Refuse(examples, _ => true, "never have a stop token among their labels, so the model would learn not to stop", "Check which token ends a text for this model (eos_token_id).");
-
-        return new LabelReport(examples.Count, examples.Sum(example => (long)example.Ids.Length), examples.Sum(example => (long)example.LearntTokens),
-            examples.Count(example => example.IsTruncated), dropped, examples.Max(example => example.Ids.Length));
+        var tally = new LabelTally(stopIds, maximumLength);
+        foreach (var example in examples)
+            tally.Add(example);
+        return tally.Report(dropped);
     }
 
     /// <summary>The tokens one by one; <paramref name="text"/> gives the text of one token.</summary>
@@ -61,17 +45,5 @@ public static class LabelAudit
         ArgumentNullException.ThrowIfNull(example);
         ArgumentNullException.ThrowIfNull(text);
         return [.. example.Ids.Zip(example.IsLearnt, (id, isLearnt) => new PreviewToken(id, text(id), isLearnt))];
-    }
-
-    private static bool HasCutReply(Example example, IReadOnlySet<int> stopIds) =>
-        Enumerable.Range(0, example.Ids.Length).Any(i => example.IsLearnt[i] && (i + 1 == example.Ids.Length || !example.IsLearnt[i + 1]) && !stopIds.Contains(example.Ids[i]));
-
-    private static void Refuse(IReadOnlyList<Example> examples, Func<Example, bool> isWrong, string what, string hint)
-    {
-        int count = examples.Count(isWrong);
-        if (count == 0)
-            return;
-        string rows = string.Join(", ", examples.Where(isWrong).Take(RowsNamed).Select(example => example.Source));
-        throw new PerenosException($"{count} of {examples.Count} examples {what}: {rows}{(count > RowsNamed ? ", …" : "")}.", hint);
     }
 }

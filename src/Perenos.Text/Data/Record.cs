@@ -1,9 +1,15 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Perenos.Text.Templates;
 
 namespace Perenos.Text.Data;
 
 /// <summary>A record that its schema has given a meaning.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(TextRecord), "text")]
+[JsonDerivedType(typeof(PromptRecord), "prompt")]
+[JsonDerivedType(typeof(ConversationRecord), "conversation")]
+[JsonDerivedType(typeof(PreferenceRecord), "preference")]
 public abstract record Record
 {
     /// <summary>Where it came from, as "file.jsonl:17".</summary>
@@ -17,6 +23,13 @@ public abstract record Record
 
     /// <summary>The text that must not stand both in training and in test: what the model is given.</summary>
     public abstract string PromptText { get; }
+
+    /// <summary>By what two prompts are the same: line ends and indents differ between copies of one text.</summary>
+    public static string KeyOf(string prompt)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return string.Join(' ', prompt.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    }
 }
 
 /// <summary>Text that is learnt from its first token to its last.</summary>

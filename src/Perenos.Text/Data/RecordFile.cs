@@ -23,54 +23,77 @@ public static partial class RecordFile
     ];
 
     /// <summary>The records at <paramref name="path"/>, in the file's order; the file is read as they are taken.</summary>
+    /// <param name="path">File, folder or stem.</param>
+    /// <param name="plainText">What a record of plain text is.</param>
+    /// <param name="readBytes">Told how many bytes of a file were read, again and again; of aligned lines and .parquet once, at their end.</param>
     /// <exception cref="PerenosException">The path does not exist, the kind is unknown, or a row is malformed (the message names file and row).</exception>
-    public static IEnumerable<RawRecord> Read(string path, PlainTextUnit plainText = PlainTextUnit.Document)
+    public static IEnumerable<RawRecord> Read(string path, PlainTextUnit plainText = PlainTextUnit.Document, Action<long>? readBytes = null)
+    {
+        // Opened when they are taken, but looked at now: an ending that is not known is told at once.
+        var sources = Sources(path).Select(source => source.Files is [var file] ? InPart(ReadFile(file, plainText, readBytes), source.Part) : Metered(AlignedLines.Read([.. source.Files.Select(Aligned)]), source.Files, readBytes)).ToList();
+        return sources is [var only] ? only : sources.SelectMany(source => source);
+    }
+
+    /// <summary>The files that <see cref="Read"/> would read.</summary>
+    /// <exception cref="PerenosException">The path does not exist, or the folder is incomplete.</exception>
+    public static IReadOnlyList<string> Files(string path) => [.. Sources(path).SelectMany(source => source.Files)];
+
+    private static IReadOnlyList<(DataPart? Part, string[] Files)> Sources(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (string.IsNullOrWhiteSpace(path))
             throw new PerenosException("The path of the data is empty.", "Name a file (jsonl, json, csv, tsv, parquet, txt), a folder with train.jsonl, or the stem of aligned lines.");
         if (Directory.Exists(path))
-            return DataCard.Of(path).Choose(null, path) is { } configuration ? ReadConfiguration(path, configuration, plainText) : ReadFolder(path, plainText);
+            return DataCard.Of(path).Choose(null, path) is { } configuration ? InConfiguration(path, configuration) : InFolder(path);
         if (File.Exists(path))
-            return ReadFile(path, plainText);
+            return [(null, [path])];
         // FOLDER:NAME, a configuration that the folder's card names.
         if (path.LastIndexOf(':') is var colon and > 0 && Directory.Exists(path[..colon]))
-            return ReadConfiguration(path[..colon], DataCard.Of(path[..colon]).Choose(path[(colon + 1)..], path[..colon])!, plainText);
+            return InConfiguration(path[..colon], DataCard.Of(path[..colon]).Choose(path[(colon + 1)..], path[..colon])!);
 
         string[] aligned = path.Contains(',', StringComparison.Ordinal) ? path.Split(',', StringSplitOptions.TrimEntries) : AlignedLines.FindLanguages(path);
         if (aligned.FirstOrDefault(part => !File.Exists(part)) is { } missing)
             throw Missing(missing);
         if (aligned.Length == 1)
             throw new PerenosException($"Beside {Path.GetFileName(aligned[0])} there is no second language.", $"Aligned lines need two files, for example {path}.en and {path}.fr.");
-        return aligned.Length > 1 ? AlignedLines.Read([.. aligned.Select(Aligned)]) : throw Missing(path);
+        return aligned.Length > 1 ? [(null, aligned)] : throw Missing(path);
     }
 
-    private static (string, Func<LineReader>) Aligned(string path) => (Path.GetFileName(path), () => Open(path));
+    private static IEnumerable<RawRecord> InPart(IEnumerable<RawRecord> records, DataPart? part) => part is null ? records : records.Select(record => record with { Part = part });
 
-    private static IEnumerable<RawRecord> ReadFile(string path, PlainTextUnit plainText)
+    private static IEnumerable<RawRecord> Metered(IEnumerable<RawRecord> records, IEnumerable<string> files, Action<long>? readBytes)
+    {
+        foreach (var record in records)
+            yield return record;
+        readBytes?.Invoke(files.Sum(file => new FileInfo(file).Length));
+    }
+
+    private static (string, Func<LineReader>) Aligned(string path) => (Path.GetFileName(path), () => Open(path, null));
+
+    private static IEnumerable<RawRecord> ReadFile(string path, PlainTextUnit plainText, Action<long>? readBytes)
     {
         string file = Path.GetFileName(path);
-        LineReader OpenLines() => Open(path);
+        LineReader OpenLines() => Open(path, readBytes);
         return Ending(file) switch
         {
             ".jsonl" or ".ndjson" => JsonRecords.ReadLines(OpenLines, file),
-            ".json" => ReadJson(path, file),
+            ".json" => ReadJson(path, file, readBytes),
             ".csv" => DelimitedRecords.Read(OpenLines, file, ','),
             ".tsv" => DelimitedRecords.Read(OpenLines, file, '\t'),
-            ".parquet" => ParquetRecords.Read(path, file),
+            ".parquet" => Metered(ParquetRecords.Read(path, file), [path], readBytes),
             ".txt" => TextRecords.Read(OpenLines, file, plainText),
             var ending => throw new PerenosException($"{file}: the ending \"{ending}\" says nothing about the kind of data.",
                 $"Known: {string.Join(", ", Endings)} (all but parquet also with .gz), aligned lines (a.en,a.fr), or a folder with train.jsonl, valid.jsonl and test.jsonl."),
         };
     }
 
-    private static IEnumerable<RawRecord> ReadJson(string path, string file)
+    private static IEnumerable<RawRecord> ReadJson(string path, string file, Action<long>? readBytes)
     {
-        foreach (var record in JsonRecords.ReadArray(OpenStream(path), file))
+        foreach (var record in JsonRecords.ReadArray(OpenStream(path, readBytes), file))
             yield return record;
     }
 
-    private static IEnumerable<RawRecord> ReadFolder(string folder, PlainTextUnit plainText)
+    private static List<(DataPart? Part, string[] Files)> InFolder(string folder)
     {
         string[] files = [.. Directory.EnumerateFiles(folder).Where(path => Endings.Contains(Ending(Path.GetFileName(path)))).Order(StringComparer.Ordinal)];
         var parts = Parts.Select(part => (part.Part, Files: files.Where(path => part.Names.Contains(Shard().Replace(Stem(Path.GetFileName(path)), ""))).ToArray())).ToArray();
@@ -88,10 +111,10 @@ public static partial class RecordFile
                 throw new PerenosException($"The folder {folder} has {paths.Length} of the {count} numbered parts of {part.ToString().ToLowerInvariant()}: {string.Join(", ", paths.Take(10).Select(Path.GetFileName))}.", "Fetch the others too.");
         }
 
-        return parts.SelectMany(part => part.Files.SelectMany(path => ReadFile(path, plainText)).Select(record => record with { Part = part.Part }));
+        return [.. parts.SelectMany(part => part.Files.Select(file => ((DataPart?)part.Part, new[] { file })))];
     }
 
-    private static IEnumerable<RawRecord> ReadConfiguration(string folder, DataConfiguration configuration, PlainTextUnit plainText)
+    private static List<(DataPart? Part, string[] Files)> InConfiguration(string folder, DataConfiguration configuration)
     {
         string[] all = [.. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))];
         var splits = configuration.Files(all, folder).Select(split => (Part: PartOf(split.Split), split.Split, split.Files)).ToList();
@@ -99,7 +122,7 @@ public static partial class RecordFile
         var read = splits.Count == 1 ? [(Part: null, splits[0].Split, splits[0].Files)] : splits.Where(split => split.Part is not null).ToList();
         if (splits.Count != 1 && read.All(split => split.Part != DataPart.Train))
             throw new PerenosException($"{folder}: the configuration \"{configuration.Name}\" has no split \"train\"; it has {string.Join(", ", splits.Select(split => split.Split))}.", "Name one of its files.");
-        return read.SelectMany(split => split.Files.SelectMany(file => ReadFile(Path.Combine(folder, file), plainText)).Select(record => record with { Part = split.Part }));
+        return [.. read.SelectMany(split => split.Files.Select(file => (split.Part, new[] { Path.Combine(folder, file) })))];
     }
 
     private static DataPart? PartOf(string split) => Parts.Where(part => part.Names.Contains(split)).Select(part => (DataPart?)part.Part).FirstOrDefault();
@@ -117,13 +140,15 @@ public static partial class RecordFile
 
     private static string WithoutGzip(string file) => file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? file[..^3] : file;
 
-    private static LineReader Open(string path) => new(OpenStream(path), Path.GetFileName(path));
+    private static LineReader Open(string path, Action<long>? readBytes) => new(OpenStream(path, readBytes), Path.GetFileName(path));
 
-    private static Stream OpenStream(string path)
+    private static Stream OpenStream(string path, Action<long>? readBytes)
     {
         try
         {
-            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 64 << 10, FileOptions.SequentialScan);
+            Stream stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 64 << 10, FileOptions.SequentialScan);
+            if (readBytes is not null)
+                stream = new MeteredStream(stream, readBytes);
             return path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(stream, CompressionMode.Decompress) : stream;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

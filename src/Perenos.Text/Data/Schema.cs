@@ -12,6 +12,9 @@ public abstract record Schema
     /// <summary>The field whose value names the group of a record (for a split by document, say); null: each row is a group.</summary>
     public string? GroupField { get; init; }
 
+    /// <summary>Whether a raw record has every field that the schema's templates name.</summary>
+    public virtual bool Fits(RawRecord raw) => true;
+
     /// <summary>The records that a raw record stands for: one, or one for each aligned pair where its fields are lists of equal length.</summary>
     /// <exception cref="PerenosException">A field is missing or not of the kind that the schema needs.</exception>
     public abstract IEnumerable<Record> Records(RawRecord raw);
@@ -98,6 +101,9 @@ public sealed record TextSchema(Placeholders Template) : Schema
     public override string Description => $"text: \"{Template}\"; every token is learnt";
 
     /// <inheritdoc/>
+    public override bool Fits(RawRecord raw) => Template.Fields.All(raw.Fields.ContainsKey);
+
+    /// <inheritdoc/>
     public override IEnumerable<Record> Records(RawRecord raw)
     {
         ArgumentNullException.ThrowIfNull(raw);
@@ -112,6 +118,9 @@ public sealed record PromptSchema(Placeholders PromptTemplate, Placeholders Comp
 {
     /// <inheritdoc/>
     public override string Description => $"prompt: \"{PromptTemplate}\", completion: \"{CompletionTemplate}\"; the completion is learnt";
+
+    /// <inheritdoc/>
+    public override bool Fits(RawRecord raw) => PromptTemplate.Fields.Concat(CompletionTemplate.Fields).All(raw.Fields.ContainsKey);
 
     /// <inheritdoc/>
     public override IEnumerable<Record> Records(RawRecord raw)

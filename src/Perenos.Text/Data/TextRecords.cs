@@ -6,7 +6,7 @@ namespace Perenos.Text.Data;
 /// <summary>What one record of a plain text file is.</summary>
 public enum PlainTextUnit
 {
-    /// <summary>A run of lines between blank lines.</summary>
+    /// <summary>A run of lines between blank lines; a very long one is cut at a line's end.</summary>
     Document,
 
     /// <summary>A line; blank ones are left out.</summary>
@@ -19,6 +19,9 @@ public enum PlainTextUnit
 /// <summary>Records of a plain text file: one field, "text".</summary>
 internal static class TextRecords
 {
+    // A corpus without a blank line must not become one record of all its bytes.
+    private const int LongestDocument = 4 << 20;
+
     public static IEnumerable<RawRecord> Read(Func<LineReader> open, string file, PlainTextUnit unit)
     {
         using var reader = open();
@@ -40,6 +43,12 @@ internal static class TextRecords
                     yield return Text(file, start, document.ToString());
                 document.Clear();
                 continue;
+            }
+
+            if (unit == PlainTextUnit.Document && document.Length > 0 && document.Length + line.Length > LongestDocument)
+            {
+                yield return Text(file, start, document.ToString());
+                document.Clear();
             }
 
             if (document.Length == 0)

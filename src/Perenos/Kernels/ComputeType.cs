@@ -126,13 +126,7 @@ public static class ComputeType
         }
     }
 
-    private static string CacheFile()
-    {
-        string? folder = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-        if (string.IsNullOrEmpty(folder) || !Path.IsPathRooted(folder))
-            folder = Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
-        return Path.Combine(folder, "perenos", "compute-type.json");
-    }
+    private static string CacheFile() => Path.Combine(Runs.CacheFolder.Root, "compute-type.json");
 
     // Everything that the figures depend on.
     private static string Machine() => string.Join(

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using Perenos.Adapters;
+using Perenos.Checkpoints;
 using Perenos.Layers;
 using Perenos.Models;
 using Perenos.Runs;
@@ -74,12 +75,18 @@ public sealed record AdapterPassport
         Format = 1,
         BaseHash = HashOfBase(pretrained.Model.Parts, adapter),
         TokenizerHash = HashOf(pretrained.Tokenizer),
-        TemplateHash = pretrained.ChatTemplate is { } template ? Hex(SHA256.HashData(Encoding.UTF8.GetBytes(template))) : null,
+        TemplateHash = HashOfTemplate(pretrained),
         AddedVocabulary = pretrained.AddedVocabulary,
         Dtype = NameOf(pretrained.Model.ComputeType),
         Trained = [.. adapter.Saved.Select(saved => saved.Name).Order(StringComparer.Ordinal)],
         Probes = [],
     };
+
+    /// <summary>Of all that tokens of records depend on: tokenizer, template and stop tokens.</summary>
+    internal static string HashOfRendering(Pretrained pretrained, string template) =>
+        Fingerprint.OfTexts([HashOf(pretrained.Tokenizer), HashOfTemplate(pretrained) ?? "", string.Join(' ', pretrained.StopTokens), template]);
+
+    private static string? HashOfTemplate(Pretrained pretrained) => pretrained.ChatTemplate is { } template ? Hex(SHA256.HashData(Encoding.UTF8.GetBytes(template))) : null;
 
     /// <summary>Writes the passport beside the adapter.</summary>
     public void Write(string folder) => ConfigFile.Write(Path.Combine(folder, FileName), this);

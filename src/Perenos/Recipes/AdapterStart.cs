@@ -97,7 +97,7 @@ internal static class AdapterStart
     private static Adapter StartPrefix(PrefixConfig settings, Pretrained pretrained, RunData data)
     {
         var model = pretrained.Model;
-        IReadOnlyList<int> tokens = settings.Text is null ? [.. data.Train.SelectMany(example => example.Ids)] : Encoded(settings.Text, "method.text", pretrained);
+        IReadOnlyList<int> tokens = settings.Text is null ? [.. data.Train.SelectMany(example => example.Ids).Take(settings.VirtualTokens)] : Encoded(settings.Text, "method.text", pretrained);
         long[] ids = [.. PromptTuning.Fit(tokens, settings.VirtualTokens).Select(token => (long)token)];
         using var quiet = no_grad();
         using var scope = NewDisposeScope();

@@ -22,8 +22,10 @@ public static class FineTune
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
     public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
-        using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress));
+        using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress), stop);
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
+        if (run.Data.Files.Count > 0)
+            DataFile.Write(folder.Data, run.Data.Files);
         // Last: a folder with a configuration is a run, and can be resumed. Its name is the folder's: a repetition gets another.
         ConfigFile.Write(folder.Config, run.Config with { Name = null });
         using var log = EventLog.Create(folder.Events);
@@ -40,7 +42,8 @@ public static class FineTune
     {
         if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
             throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
-        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config), new SlowOpening(listener.Clock, listener.Progress));
+        DataFile.RefuseChanged(folder);
+        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config), new SlowOpening(listener.Clock, listener.Progress), stop);
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);
@@ -118,8 +121,11 @@ public static class FineTune
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
         var plan = run.Rehearse(listener.Clock, stop);
-        long tokens = (long)(run.Data.Labels.Tokens * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
-        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, plan.Memory, plan.Seconds));
+        long tokens = (long)(run.TokensPerEpoch * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
+        tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, plan.Memory, plan.Seconds)
+        {
+            Sources = run.Sources is { Count: > 0 } sources ? sources : null,
+        });
     }
 
     // Judged once: a resumed run reads what the first process wrote.

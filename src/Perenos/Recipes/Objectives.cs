@@ -22,7 +22,7 @@ internal static class Objectives
             : config.Retention.Replay is not null ? "retention.replay, whose text has no rejected answers"
             : config.Retention.Distillation is not null ? "retention.distillation: it keeps the model near the base by itself"
             : config.Training.Pack ? "training.pack"
-            : config.Data is { Prompt: null, Completion: null, Text: null } ? null : "templates: preference records have a prompt and two answers of their own";
+            : config.Data is { Prompt: null, Completion: null, Text: null } && (config.Data.Mix ?? []).All(mix => mix is { Prompt: null, Completion: null, Text: null }) ? null : "templates: preference records have a prompt and two answers of their own";
         if (against is not null)
             throw new PerenosException($"objective dpo does not go together with {against}.", "Remove one of the two.");
     }

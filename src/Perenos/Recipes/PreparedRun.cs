@@ -14,11 +14,11 @@ namespace Perenos.Recipes;
 /// <summary>Everything that a run needs before its first step: checked, loaded, attached, counted.</summary>
 public sealed class PreparedRun : IDisposable
 {
-    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<IReadOnlyList<Example>> replay, Adapter? adapter, IReadOnlyList<Trainable> trainables)
+    private PreparedRun(RunConfig config, ComputeTypeChoice compute, Pretrained pretrained, ExampleRenderer renderer, RunData data, IReadOnlyList<MixedExamples> mixture, Adapter? adapter, IReadOnlyList<Trainable> trainables)
     {
         (Config, Compute, Pretrained, Renderer, Data, Adapter, Trainables) = (config, compute, pretrained, renderer, data, adapter, trainables);
-        Replay = replay;
-        Order = new BatchOrder(data.Train, config.Training, config.Seed, replay);
+        Mixture = mixture;
+        Order = new BatchOrder(data.Train, config.Training, config.Seed, mixture);
     }
 
     /// <summary>The configuration with every default filled in.</summary>
@@ -63,8 +63,24 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Which layers learn when, where not all do.</summary>
     public LayerSampling? Sampling { get; private init; }
 
-    /// <summary>Examples that are learnt beside the data so that the model keeps what they hold, for each epoch.</summary>
-    public IReadOnlyList<IReadOnlyList<Example>> Replay { get; }
+    /// <summary>What is learnt beside the data: other data, and replay behind them.</summary>
+    public IReadOnlyList<MixedExamples> Mixture { get; }
+
+    /// <summary>Where what is learnt comes from, the data first; empty where they are alone.</summary>
+    public IReadOnlyList<RunEvent.Source> Sources
+    {
+        get
+        {
+            if (Mixture.Count == 0)
+                return [];
+            double epochs = (double)Order.TotalSteps / Order.StepsPerEpoch;
+            return [new RunEvent.Source(Config.Data.Path, Data.Train.Count, Data.Labels.LearntTokens, 1 - Mixture.Sum(source => source.Share), epochs),
+                .. Mixture.Select(source => new RunEvent.Source(source.Name, source.Examples.Count, source.LearntTokens, source.Share, epochs * source.TokensPerEpoch / source.LearntTokens))];
+        }
+    }
+
+    /// <summary>Tokens of an epoch, whatever their source.</summary>
+    public long TokensPerEpoch => Data.Labels.Tokens + (long)Mixture.Sum(source => (double)source.Tokens / source.LearntTokens * source.TokensPerEpoch);
 
     /// <summary>Batches by step.</summary>
     public BatchOrder Order { get; }
@@ -80,14 +96,15 @@ public sealed class PreparedRun : IDisposable
 
     /// <summary>Loads what a configuration names.</summary>
     /// <param name="config">The configuration.</param>
-    /// <param name="opening">Told how far the opening of the model has come.</param>
+    /// <param name="opening">Told how far the opening of the model, and the reading of streamed data, have come.</param>
+    /// <param name="stop">Asks to stop reading streamed data; nothing half-made stays.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
-    public static PreparedRun Open(RunConfig config, IProgress<OpenProgress>? opening = null)
+    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, CancellationToken stop = default)
     {
         config = RunRules.Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
         // Measured once: going on or repeating must compute in the same type.
-        config = config with { Dtype = ComputeTypes.NameOf(compute.Type) };
+        config = config with { Dtype = ComputeTypes.NameOf(compute.Type), Data = config.Data with { Streaming = StreamedData.IsMeant(config.Data) } };
         var pretrained = config.Start switch
         {
             PretrainedStart start => Pretrained.Open(HubLocation.InCache(start.Model, HubKind.Model), compute.Type, opening),
@@ -95,14 +112,16 @@ public sealed class PreparedRun : IDisposable
             _ => throw new InvalidOperationException($"Unknown start {config.Start}."),
         };
         Adapter? frozen = null;
+        RunData? data = null;
         try
         {
             frozen = AdapterStart.FrozenOf(config, pretrained);
             var renderer = Rendering.For(pretrained, config.Data.Template);
-            var data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount);
+            var reading = new DataReading(() => AdapterPassport.HashOfRendering(pretrained, config.Data.Template), opening, stop);
+            data = RunData.Read(config, renderer, pretrained.Model.MaximumLength - config.Method.VirtualTokenCount, reading);
             // Without an adapter: what the base writes is the base's.
             frozen?.Detach();
-            var replay = Recipes.Replay.Of(config, pretrained, renderer, data);
+            var mixture = Recipes.Mixture.Of(config, pretrained, renderer, data, reading);
             frozen?.Attach();
             var adapter = AdapterStart.Of(config, pretrained, data);
             if (config.Training.LearningRate is null)
@@ -115,7 +134,7 @@ public sealed class PreparedRun : IDisposable
                 trainable.Tensor.requires_grad = sampling is null || sampling.Learns(trainable, step: 0);
             var reference = Objectives.ReferenceOf(config, pretrained, adapter);
             var noise = config.Training.EmbeddingNoise > 0 ? new EmbeddingNoise(pretrained.Model.Embedding, config.Training.EmbeddingNoise) : null;
-            return new PreparedRun(config, compute, pretrained, renderer, data, replay, adapter, trainables)
+            return new PreparedRun(config, compute, pretrained, renderer, data, mixture, adapter, trainables)
             {
                 Frozen = frozen,
                 Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables),
@@ -127,6 +146,7 @@ public sealed class PreparedRun : IDisposable
         }
         catch
         {
+            data?.Dispose();
             frozen?.Dispose();
             pretrained.Dispose();
             throw;
@@ -157,6 +177,7 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Frees model and adapter.</summary>
     public void Dispose()
     {
+        Data.Dispose();
         Penalty?.Dispose();
         Reference?.Dispose();
         Adapter?.Dispose();

@@ -59,9 +59,9 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         List<double> tokens = [], widest = [];
         for (int step = 0; step < steps; step++)
         {
-            var batches = order.At(step);
-            tokens.Add(batches.Sum(batch => (double)batch.Tokens.Length));
-            widest.Add(batches.Max(batch => batch.Tokens.Length));
+            var sizes = order.SizesAt(step);
+            tokens.Add(sizes.Sum());
+            widest.Add(sizes.Max());
         }
 
         double Step(int step)

@@ -1,4 +1,3 @@
-using Perenos.Hub;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Text.Data;
@@ -6,9 +5,11 @@ using Perenos.Text.Data;
 namespace Perenos.Recipes;
 
 /// <summary>What a run learns from and is judged by: records in three parts, and the first two as tokens.</summary>
-public sealed record RunData
+public sealed record RunData : IDisposable
 {
-    private const int RowsNamed = 5;
+    // Records whose tokens are made at once, on all cores; fewer where they are long, since their tokens take memory.
+    private const int RecordsAtOnce = 256;
+    private const int CharactersAtOnce = 4 << 20;
 
     /// <summary>How records are read, in words.</summary>
     public required string SchemaDescription { get; init; }
@@ -16,7 +17,7 @@ public sealed record RunData
     /// <summary>Records in three parts; those of one group stand in one part.</summary>
     public required DataSplit Split { get; init; }
 
-    /// <summary>Training examples.</summary>
+    /// <summary>Training examples; of streamed data they are read from the disk when they are asked for.</summary>
     public required IReadOnlyList<Example> Train { get; init; }
 
     /// <summary>Validation examples.</summary>
@@ -25,95 +26,169 @@ public sealed record RunData
     /// <summary>What the training examples hold.</summary>
     public required LabelReport Labels { get; init; }
 
+    /// <summary>Other data that are learnt beside these.</summary>
+    public IReadOnlyList<MixedData> Mix { get; init; } = [];
+
     /// <summary>Test records that have something to answer; of preferences, those with the chosen answer.</summary>
     public required IReadOnlyList<Record> Test { get; init; }
 
     /// <summary>Test examples with the answer that theirs is preferred to, where preferences are learnt.</summary>
     public IReadOnlyList<Example> TestPairs { get; init; } = [];
 
+    /// <summary>The files of streamed data, which must not change until the run is over; none where everything is in memory.</summary>
+    public IReadOnlyList<DataFile> Files { get; init; } = [];
+
     /// <summary>Reads, splits, renders and audits.</summary>
     /// <exception cref="PerenosException">The data cannot be read, or would teach nothing or the wrong thing.</exception>
-    public static RunData Read(RunConfig config, ExampleRenderer renderer, long modelLength)
+    internal static RunData Read(RunConfig config, ExampleRenderer renderer, long modelLength, DataReading reading)
     {
         var data = config.Data;
-        bool isPreference = config.Objective is DpoConfig;
-        var (split, schema) = SplitOf(data, config.Seed, isPreference);
-        RefuseEmptyCompletions(split.Train);
+        bool isPreference = config.Objective is DpoConfig, streams = StreamedData.IsMeant(data);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
-        var limit = new LengthLimit(longest);
-        List<Example> train = [.. limit.Apply(split.Train.Select(renderer.Render))];
-        var labels = LabelAudit.Check([.. train.SelectMany(example => example.Rows)], renderer.StopIds, longest, limit.Dropped) with { Examples = train.Count, Truncated = limit.Truncated };
-        List<Example> validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))];
+        var sources = RecordSource.All(data, isPreference);
+        var (split, schema, train, labels) = streams
+            ? StreamedData.Read(config, sources, SettingsOf(data, config.Seed), renderer, longest, reading)
+            : InMemory(sources, SettingsOf(data, config.Seed), renderer, longest);
+        var judged = data.Mix is null ? [] : Judged(config, split.Validation.Concat(split.Test));
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
         return new RunData
         {
             SchemaDescription = schema,
             Split = split,
             Train = train,
-            Validation = validation,
+            Validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))],
             Labels = labels,
+            Mix = [.. (data.Mix ?? []).Select(mix => MixedData.Read(mix, config, renderer, longest, judged, streams ? reading : null))],
             Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
             TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
+            Files = streams ? StreamedData.FilesOf([.. sources, .. RecordSource.Beside(config)]) : [],
         };
     }
 
     /// <summary>Reads and splits; the same data and seed give the same parts.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
-    internal static (DataSplit Split, string Schema) SplitOf(DataConfig data, ulong seed, bool isPreference = false)
+    internal static DataSplit SplitOf(DataConfig data, ulong seed)
     {
-        var (records, schema) = ReadRecords(data, data.Path, isPreference);
-        List<Record> all = [.. records];
-        AddPart(all, data, data.Validation, DataPart.Validation, isPreference);
-        AddPart(all, data, data.Test, DataPart.Test, isPreference);
-        bool hasTest = all.Any(record => record.Part == DataPart.Test), hasValidation = all.Any(record => record.Part == DataPart.Validation);
-        return (DataSplit.Of(all, new SplitSettings
-        {
-            Validation = hasValidation ? 0 : data.ValidationShare,
-            Test = hasTest ? 0 : data.TestShare,
-            Seed = seed,
-        }), schema);
+        var sources = RecordSource.All(data, isPreference: false);
+        return StreamedData.IsMeant(data)
+            ? StreamedData.SplitOf(sources, SettingsOf(data, seed), reading: null).Split
+            : DataSplit.Of([.. sources.SelectMany(source => source.Read())], SettingsOf(data, seed));
     }
+
+    /// <summary>Keys of prompts that nothing else may teach: of records for validation and test, and of the text on which forgetting is measured.</summary>
+    internal static HashSet<string> Judged(RunConfig config, IEnumerable<Record> heldOut) =>
+        [.. heldOut.Select(record => record.PromptText).Concat(ReferenceText.Read(config.Evaluation.Reference)).Select(Record.KeyOf)];
 
     /// <summary>Whether the source is plain text, without answers; reads its first record only.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
-    internal static bool IsPlainText(DataConfig data)
-    {
-        var first = RecordFile.Read(HubLocation.InCache(data.Path, HubKind.Dataset)).Take(1).ToList();
-        return SchemaOf(data, data.Path, first).Records(first).First() is TextRecord;
-    }
+    internal static bool IsPlainText(DataConfig data) => RecordSource.Of(data, data.Path, isPreference: false).Read().First() is TextRecord;
 
     /// <summary>Reads the records of one source by the settings' schema, and says in words how.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
     public static (IReadOnlyList<Record> Records, string Schema) ReadRecords(DataConfig data, string path, bool isPreference = false)
     {
-        var raws = RecordFile.Read(HubLocation.InCache(path, HubKind.Dataset)).ToList();
-        var schema = SchemaOf(data, path, raws, isPreference);
-        return ([.. schema.Records(raws)], schema.Description);
+        var source = RecordSource.Of(data, path, isPreference);
+        List<Record> records = [.. source.Read()];
+        return (records, source.Description);
     }
 
-    private static Schema SchemaOf(DataConfig data, string path, List<RawRecord> raws, bool isPreference = false)
+    /// <summary>Makes records to examples that fit, one after the other, and says what these hold.</summary>
+    /// <exception cref="PerenosException">They would teach nothing or the wrong thing.</exception>
+    internal static LabelReport Render(IEnumerable<Record> records, ExampleRenderer renderer, int longest, Action<Example> add)
     {
-        if (raws.Count == 0)
-            throw new PerenosException($"{path} holds no records.", "Give a file with at least some dozens of records.");
-        return isPreference ? PreferenceSchema.For(raws[0]) : Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raws[0]);
-    }
-
-    // The stop token alone would be learnt: silence.
-    private static void RefuseEmptyCompletions(IReadOnlyList<Record> records)
-    {
-        var answered = records.SelectMany(record => record is PreferenceRecord pair ? [pair.Chosen, pair.Rejected] : new[] { record });
-        var empty = answered.OfType<PromptRecord>().Where(record => string.IsNullOrWhiteSpace(record.Completion)).ToList();
-        if (empty.Count > 0)
+        var limit = new LengthLimit(longest);
+        var (tally, empty) = (new LabelTally(renderer.StopIds, longest), new EmptyCompletions());
+        int examples = 0;
+        foreach (var some in Portions(records.Where(record => !empty.Note(record))))
         {
-            throw new PerenosException(
-                $"{empty.Count} of {records.Count} records have an empty completion: {string.Join(", ", empty.Take(RowsNamed).Select(record => record.Source))}{(empty.Count > RowsNamed ? ", …" : "")}.",
-                "Remove these rows, or check the template of the completion.");
+            foreach (var example in limit.Apply(Rendered(some, renderer)))
+            {
+                foreach (var row in example.Rows)
+                    tally.Add(row);
+                add(example);
+                examples = checked(examples + 1);
+            }
+        }
+
+        empty.Refuse();
+        return tally.Report(limit.Dropped) with { Examples = examples, Truncated = limit.Truncated };
+    }
+
+    /// <summary>Closes the files of streamed data.</summary>
+    public void Dispose()
+    {
+        foreach (var examples in Mix.Select(mix => mix.Examples).Prepend(Train))
+            (examples as IDisposable)?.Dispose();
+    }
+
+    private static (DataSplit Split, string Schema, IReadOnlyList<Example> Train, LabelReport Labels) InMemory(IReadOnlyList<RecordSource> sources, SplitSettings settings, ExampleRenderer renderer, int longest)
+    {
+        var split = DataSplit.Of([.. sources.SelectMany(source => source.Read())], settings);
+        List<Example> train = [];
+        var labels = Render(split.Train, renderer, longest, train.Add);
+        return (split, sources[0].Description, train, labels);
+    }
+
+    // Where files name a part, no share of the rest is set apart for it: the split sees to that.
+    private static SplitSettings SettingsOf(DataConfig data, ulong seed) => new() { Validation = data.ValidationShare, Test = data.TestShare, Seed = seed };
+
+    private static IEnumerable<List<Record>> Portions(IEnumerable<Record> records)
+    {
+        List<Record> portion = [];
+        int characters = 0;
+        foreach (var record in records)
+        {
+            portion.Add(record);
+            characters += (record as TextRecord)?.Text.Length ?? 0;
+            if (portion.Count < RecordsAtOnce && characters < CharactersAtOnce)
+                continue;
+            yield return portion;
+            (portion, characters) = ([], 0);
+        }
+
+        yield return portion;
+    }
+
+    private static IEnumerable<Example> Rendered(List<Record> records, ExampleRenderer renderer)
+    {
+        try
+        {
+            return records.AsParallel().AsOrdered().Select(renderer.Render).ToList();
+        }
+        catch (AggregateException)
+        {
+            // One after the other: the message is that of the first record that is wrong.
+            return records.Select(renderer.Render).ToList();
         }
     }
 
-    private static void AddPart(List<Record> all, DataConfig data, string? path, DataPart part, bool isPreference)
+    /// <summary>Records whose completion is empty: the stop token alone would be learnt, silence.</summary>
+    private sealed class EmptyCompletions
     {
-        if (path is not null)
-            all.AddRange(ReadRecords(data, path, isPreference).Records.Select(record => record with { Part = part }));
+        private const int RowsNamed = 5;
+
+        private readonly List<string> _named = [];
+        private long _records;
+        private long _empty;
+
+        public bool Note(Record record)
+        {
+            _records++;
+            var answers = record is PreferenceRecord pair ? [pair.Chosen, pair.Rejected] : new[] { record };
+            if (!answers.OfType<PromptRecord>().Any(answer => string.IsNullOrWhiteSpace(answer.Completion)))
+                return false;
+            if (_empty++ < RowsNamed)
+                _named.Add(record.Source);
+            return true;
+        }
+
+        public void Refuse()
+        {
+            if (_empty > 0)
+            {
+                throw new PerenosException($"{_empty} of {_records} records have an empty completion: {string.Join(", ", _named)}{(_empty > RowsNamed ? ", …" : "")}.",
+                    "Remove these rows, or check the template of the completion.");
+            }
+        }
     }
 }

@@ -170,15 +170,19 @@ internal static class RunReport
             Schema = run.Data.SchemaDescription,
             Splits =
             [
-                new DataSplit("training", split.Train.Count, Tokens(run.Data.Train), run.Data.Labels.LearntTokens),
+                new DataSplit("training", split.Train.Count, run.Data.Labels.Tokens, run.Data.Labels.LearntTokens),
                 new DataSplit("validation", split.Validation.Count, Tokens(run.Data.Validation)),
                 new DataSplit("test", split.Test.Count, split.Test.Sum(record => (long)run.Renderer.Render(record).Ids.Length)),
             ],
             Facts =
             [
+                .. run.Data.Files.Count > 0 ? [new Fact("streamed", $"{run.Data.Files.Count} files, {run.Data.Files.Sum(file => file.Bytes) / 1e6:N1} MB; only tokens are kept, on the disk")] : Array.Empty<Fact>(),
                 new Fact("split", "by group, seeded; validation and test hold no prompt of training"),
                 new Fact("left out of validation and test for standing in training", $"{split.DroppedFromValidation} and {split.DroppedFromTest}"),
                 new Fact("shortened prompts, dropped records", $"{run.Data.Labels.Truncated} and {run.Data.Labels.Dropped}"),
+                .. run.Sources.Select(source => new Fact("learnt from", $"{source}")),
+                .. run.Data.Mix.Where(mix => mix.LeftOut > 0).Select(mix => new Fact($"left out of {mix.Path}", $"{mix.LeftOut} records whose prompt stands in validation, test or the general text")),
+                .. RunEvent.Source.Warnings(run.Sources).Select(warning => new Fact("mind", warning)),
             ],
             Examples = [.. split.Train.Take(ExamplesShown).Select(Example)],
             Tokens = [.. LabelAudit.Preview(first, id => tokenizer.Decode([id], skipSpecialTokens: false)).Select(token => new ReportToken(token.Text, token.IsLearnt))],
@@ -224,7 +228,7 @@ internal static class RunReport
         if (retention.Penalty is { } penalty)
             yield return string.Create(CultureInfo.InvariantCulture, $"{(penalty is EwcConfig ? "elastic weight consolidation" : "L2-SP")}, λ {penalty.Strength:G3}{(penalty.Budget is { } most ? $", steered to at most {most} nats" : "")}");
         if (retention.Replay is { } replay)
-            yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Replay.Sum(epoch => epoch.Count):N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
+            yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Mixture[^1].Examples.Count:N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
         if (retention.Distillation is { } distillation)
             yield return string.Create(CultureInfo.InvariantCulture, $"distillation from the base, weight {distillation.Weight:G3}, temperature {distillation.Temperature:G3}");
     }

@@ -59,6 +59,7 @@ internal static class RunRules
         if (training.OptimizerInBackward)
             RefuseWhatNeedsAllGradients(config);
         Retention.Check(config);
+        Mixture.Check(config);
         Objectives.Check(config);
         return config;
     }

@@ -36,7 +36,7 @@ internal static class SelfTraining
         var written = new DataConfig { Path = folder, ValidationShare = 0, TestShare = 0, MaximumLength = labelled.MaximumLength, Template = labelled.Template };
         if (File.Exists(report))
             return (written, ConfigFile.Read<SelfLabels>(report));
-        var split = RunData.SplitOf(labelled, config.Seed).Split;
+        var split = RunData.SplitOf(labelled, config.Seed);
         var settings = plan.Stage.SelfTraining!;
         var (answers, labels) = Label(config, plan, Prompts(config, settings), listener, stop);
         AtomicFile.WriteFolder(folder, temporary =>
@@ -44,7 +44,7 @@ internal static class SelfTraining
             Write(Path.Combine(temporary, "train.jsonl"), [.. split.Train, .. answers]);
             if (split.Validation.Count > 0)
                 Write(Path.Combine(temporary, "valid.jsonl"), split.Validation);
-            if (RunData.SplitOf(config.Data, config.Seed).Split.Test is { Count: > 0 } test && test[0] is PromptRecord)
+            if (RunData.SplitOf(config.Data, config.Seed).Test is { Count: > 0 } test && test[0] is PromptRecord)
                 Write(Path.Combine(temporary, "test.jsonl"), test);
             ConfigFile.Write(Path.Combine(temporary, ReportName), labels);
         });
@@ -55,8 +55,8 @@ internal static class SelfTraining
     private static List<string> Prompts(StagedConfig config, SelfTrainingConfig settings)
     {
         var source = new DataConfig { Path = settings.Path, Text = settings.Prompt };
-        IReadOnlyList<Record> records = settings.Path == config.Data.Path && config.Data.Test is null
-            ? RunData.SplitOf(source with { ValidationShare = config.Data.ValidationShare, TestShare = config.Data.TestShare }, config.Seed).Split.Train
+        IReadOnlyCollection<Record> records = settings.Path == config.Data.Path && config.Data.Test is null
+            ? RunData.SplitOf(source with { ValidationShare = config.Data.ValidationShare, TestShare = config.Data.TestShare }, config.Seed).Train
             : RunData.ReadRecords(source, settings.Path).Records;
         List<string> prompts = [.. records.Select(record => record.PromptText).Distinct()];
         return [.. Seed.Permutation(config.Seed, "self-training", prompts.Count).Take(settings.MaximumRecords).Select(index => prompts[index])];
@@ -103,7 +103,7 @@ internal static class SelfTraining
         return Math.Exp(-BatchLoss.Mean(pretrained.Model, [example], example.Ids.Length));
     }
 
-    private static void Write(string path, IReadOnlyList<Record> records) => AtomicFile.WriteText(path, string.Concat(records.Select(record => record is PromptRecord pair
+    private static void Write(string path, IEnumerable<Record> records) => AtomicFile.WriteText(path, string.Concat(records.Select(record => record is PromptRecord pair
         ? JsonSerializer.Serialize(new { prompt = pair.Prompt, completion = pair.Completion }, Json) + "\n"
         : throw new PerenosException($"{record.Source} is no prompt with a completion.", "self_training needs data with prompt and completion templates."))));
 }

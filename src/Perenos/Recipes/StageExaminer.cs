@@ -32,7 +32,9 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);
         foreach (var data in plans.Select(plan => plan.Config.Data).Prepend(config.Data).Distinct())
         {
-            var test = RunData.SplitOf(data, config.Seed).Split.Test.Take(config.Evaluation.TestRecords);
+            foreach (var mix in data.Mix ?? [])
+                _ = RecordSource.Of(data, mix, isPreference: false).Read().First();
+            var test = RunData.SplitOf(data, config.Seed).Test.Take(config.Evaluation.TestRecords);
             // Of the reference there is one measurement for each state: beside the target.
             var reference = data == config.Data ? ReferenceText.Read(config.Evaluation.Reference) : [];
             _examinations[data] = new Examination([.. test], Rendering.For(opened.Pretrained, data.Template), reference, config.Evaluation, data.MaximumLength);

@@ -161,6 +161,8 @@ internal sealed record StagePlan
             throw new PerenosException($"The stage {Stage.Name} has a Fisher file of the base, but starts from {From.Stage.Name}.", "Put the stage with elastic weight consolidation first (or set from: base), or use l2sp, replay or distillation here.");
         if (Stage.Data is { } own && own.Path == config.Data.Path && config.Data.Test is null && (own.TestShare, own.ValidationShare, own.Test, own.Validation) != (config.Data.TestShare, config.Data.ValidationShare, config.Data.Test, config.Data.Validation))
             throw new PerenosException($"The stage {Stage.Name} divides {own.Path} otherwise than the target: it would learn from the target's test.", "Give both the same shares for validation and test.");
+        if (Stage.SelfTraining is not null && Config.Data.Mix is not null)
+            throw new PerenosException($"The stage {Stage.Name}: self_training does not go together with data.mix.", "Remove one of the two, or mix in a stage of its own.");
         if (Stage.SelfTraining is { } labels && !(labels.Confidence is >= 0 and < 1 && labels.MaximumRecords > 0))
             throw new PerenosException($"The stage {Stage.Name}: self_training wants a confidence of 0 to 1 and at least one record.", "confidence: 0.8, maximum_records: 1000 are the defaults.");
     }

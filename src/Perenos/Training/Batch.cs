@@ -77,7 +77,7 @@ public sealed class Batch
     public static Batch Pack(IReadOnlyList<Example> examples, int width)
     {
         width = Math.Max(width, examples.Max(example => example.Ids.Length - 1));
-        var rows = Fill(examples, width);
+        var rows = Fill([.. examples.Select(example => example.Ids.Length)], width).Select(row => row.Select(index => examples[index]).ToList()).ToList();
         width = Math.Max(1, rows.Max(row => row.Sum(example => example.Ids.Length - 1)));
         var (tokens, isReal, texts, places) = (new long[rows.Count * width], new bool[rows.Count * width], new long[rows.Count * width], new long[rows.Count * width]);
         List<long> positions = [], targets = [];
@@ -105,14 +105,14 @@ public sealed class Batch
         return new Batch(tokens, isReal, rows.Count, width, [.. positions], [.. targets]) { Texts = texts, Places = places };
     }
 
-    // First fit, the longest first.
-    private static List<List<Example>> Fill(IReadOnlyList<Example> examples, int width)
+    /// <summary>Which examples share a row, by their lengths: first fit, the longest first.</summary>
+    internal static List<List<int>> Fill(IReadOnlyList<int> lengths, int width)
     {
-        List<List<Example>> rows = [];
+        List<List<int>> rows = [];
         List<int> room = [];
-        foreach (var example in examples.OrderByDescending(example => example.Ids.Length))
+        foreach (int index in Enumerable.Range(0, lengths.Count).OrderByDescending(index => lengths[index]))
         {
-            int row = room.FindIndex(left => left >= example.Ids.Length - 1);
+            int row = room.FindIndex(left => left >= lengths[index] - 1);
             if (row < 0)
             {
                 row = rows.Count;
@@ -120,8 +120,8 @@ public sealed class Batch
                 room.Add(width);
             }
 
-            rows[row].Add(example);
-            room[row] -= example.Ids.Length - 1;
+            rows[row].Add(index);
+            room[row] -= lengths[index] - 1;
         }
 
         return rows;

@@ -6,7 +6,8 @@ namespace Perenos.Training;
 
 /// <summary>
 /// Which examples make up step 0, 1, 2 …: shuffled anew each epoch, examples of like length together so that little is padding.
-/// A pure function of the seed: the place in the data is one number, and resuming replays nothing.
+/// A pure function of the seed: the place in the data is one number, and resuming replays nothing. Only lengths are looked at until a
+/// batch is made.
 /// </summary>
 public sealed class BatchOrder
 {
@@ -16,119 +17,147 @@ public sealed class BatchOrder
     private const int MostBatchesPerStretch = 50;
     private const int LeastStretches = 4;
 
-    private readonly IReadOnlyList<Example> _examples;
+    private readonly IReadOnlyList<MixedExamples> _beside;
+    private readonly IReadOnlyList<Example>[] _sources;
+    private readonly int[] _lengths; // with the order of the epoch all that is held of an example: 8 bytes
+    private readonly int _rowsOfExample;
     private readonly TrainingConfig _settings;
     private readonly ulong _seed;
     private readonly int _longest;
-    private readonly int _own;
-    private readonly int[] _parts;
     private readonly List<int> _firstStepOfEpoch = [0];
-    private (int Epoch, int[][] Batches) _current = (-1, []);
+    private Epoch _current = new(-1, [], [0], []);
 
     /// <summary>Plans batches.</summary>
     /// <param name="examples">What every epoch holds.</param>
     /// <param name="settings">Epochs, steps, batches.</param>
     /// <param name="seed">Seed of the order.</param>
-    /// <param name="beside">What the first, the second … epoch holds beside them, from the start again where epochs are left; none by default.</param>
-    public BatchOrder(IReadOnlyList<Example> examples, TrainingConfig settings, ulong seed, IReadOnlyList<IReadOnlyList<Example>>? beside = null)
+    /// <param name="beside">What each epoch draws from beside them; nothing by default.</param>
+    public BatchOrder(IReadOnlyList<Example> examples, TrainingConfig settings, ulong seed, IReadOnlyList<MixedExamples>? beside = null)
     {
-        (_examples, _own, _settings, _seed) = ([.. examples, .. (beside ?? []).SelectMany(part => part)], examples.Count, settings, seed);
-        _parts = [.. (beside ?? []).Select(part => part.Count)];
-        _longest = _examples.Max(example => example.Length) - 1;
-        StepsPerEpoch = EpochBatches(0).Length;
+        (_beside, _settings, _seed) = (beside ?? [], settings, seed);
+        _sources = [examples, .. _beside.Select(source => source.Examples)];
+        _lengths = _sources is [var only] ? StoredExamples.LengthsOf(only) : [.. _sources.SelectMany(StoredExamples.LengthsOf)];
+        _rowsOfExample = examples[0].Rows.Count;
+        _longest = _lengths.Max() - 1;
+        StepsPerEpoch = EpochAt(0).Batches;
         TotalSteps = Math.Max(1, (int)Math.Round(StepsPerEpoch * (settings.Epochs ?? throw new ArgumentException("A number of epochs must have been chosen.", nameof(settings)))));
         if (settings.MaximumSteps is { } most)
             TotalSteps = Math.Min(TotalSteps, most);
     }
 
-    /// <summary>Steps in the first epoch (later ones differ by a few where batches are counted in tokens).</summary>
+    /// <summary>Steps in the first epoch (later ones differ by a few where batches are counted in tokens, or other data are mixed in).</summary>
     public int StepsPerEpoch { get; }
 
     /// <summary>Steps of the whole run.</summary>
     public int TotalSteps { get; }
 
-    /// <summary>Epochs that the run enters.</summary>
-    public int Epochs => (TotalSteps + StepsPerEpoch - 1) / StepsPerEpoch;
-
     /// <summary>The micro-batches of a step.</summary>
-    public IReadOnlyList<Batch> At(int step)
+    public IReadOnlyList<Batch> At(int step) =>
+        [.. RowsOf(step).Select(rows => rows.Select(ExampleAt).ToList()).Select(chunk => _settings.Pack ? Batch.Pack(chunk, _longest) : Batch.Of(chunk))];
+
+    /// <summary>Tokens of each micro-batch of a step, padding included, without making it.</summary>
+    public IReadOnlyList<int> SizesAt(int step) => [.. RowsOf(step).Select(rows =>
     {
-        int epoch = 0;
-        while (true)
+        int[] lengths = [.. rows.Select(row => _lengths[row])];
+        if (!_settings.Pack)
+            return Math.Max(1, lengths.Max() - 1) * lengths.Length * _rowsOfExample;
+        var packed = Batch.Fill(lengths, Math.Max(_longest, lengths.Max() - 1));
+        return packed.Count * Math.Max(1, packed.Max(row => row.Sum(index => lengths[index] - 1)));
+    })];
+
+    private Example ExampleAt(int row)
+    {
+        int source = 0;
+        while (row >= _sources[source].Count)
+            row -= _sources[source++].Count;
+        return _sources[source][row];
+    }
+
+    private IEnumerable<int[]> RowsOf(int step)
+    {
+        // Epochs that were passed already need not be planned again to find the way.
+        int epoch = _firstStepOfEpoch.FindLastIndex(first => first <= step);
+        while (step >= _firstStepOfEpoch[epoch] + EpochAt(epoch).Batches)
         {
-            var batches = EpochBatches(epoch);
-            int first = _firstStepOfEpoch[epoch];
-            if (step < first + batches.Length)
-                return Micro(batches[step - first]);
             if (_firstStepOfEpoch.Count == epoch + 1)
-                _firstStepOfEpoch.Add(first + batches.Length);
-            // Epochs that were passed already need not be planned again to find the way.
+                _firstStepOfEpoch.Add(_firstStepOfEpoch[epoch] + EpochAt(epoch).Batches);
             epoch++;
-            while (epoch + 1 < _firstStepOfEpoch.Count && step >= _firstStepOfEpoch[epoch + 1])
-                epoch++;
         }
+
+        int[] rows = EpochAt(epoch).Rows(step - _firstStepOfEpoch[epoch]);
+        return rows.Chunk(_settings.MicroBatchSize ?? rows.Length);
     }
 
-    private Batch[] Micro(int[] rows)
+    private Epoch EpochAt(int epoch)
     {
-        int size = _settings.MicroBatchSize ?? rows.Length;
-        return [.. rows.Chunk(size).Select(chunk => chunk.Select(row => _examples[row]).ToList()).Select(chunk => _settings.Pack ? Batch.Pack(chunk, _longest) : Batch.Of(chunk))];
-    }
+        if (_current.Number == epoch)
+            return _current;
+        int own = _sources[0].Count;
+        List<int> drawn = [];
+        int before = own;
+        foreach (var source in _beside)
+        {
+            drawn.AddRange(source.Of(epoch).Select(place => before + place));
+            before += source.Examples.Count;
+        }
 
-    private int[][] EpochBatches(int epoch)
-    {
-        if (_current.Epoch == epoch)
-            return _current.Batches;
-        int part = _parts.Length == 0 ? 0 : epoch % _parts.Length;
-        int beside = _parts.ElementAtOrDefault(part), before = _parts.Take(part).Sum();
-        int[] order = [.. Seed.Permutation(_seed, $"order of epoch {epoch}", _own + beside).Select(index => index < _own ? index : index + before)];
+        int[] order = Seed.Permutation(_seed, $"order of epoch {epoch}", own + drawn.Count);
+        for (int place = 0; drawn.Count > 0 && place < order.Length; place++)
+            order[place] = order[place] < own ? order[place] : drawn[order[place] - own];
         int batch = _settings.BatchTokens is { } tokens
-            ? Math.Max(1, (int)(tokens / Math.Max(1, _examples.Average(example => example.Length * example.Rows.Count))))
+            ? Math.Max(1, (int)(tokens / Math.Max(1, order.Average(row => _lengths[row] * _rowsOfExample))))
             : _settings.BatchSize;
         int stretch = batch * Math.Clamp(order.Length / (batch * LeastStretches), 1, MostBatchesPerStretch);
-        List<int[]> batches = [];
-        foreach (var rows in order.Chunk(stretch))
+        List<int> starts = [];
+        for (int first = 0; first < order.Length; first += stretch)
         {
+            int count = Math.Min(stretch, order.Length - first);
             // Packed rows hold no padding whatever the lengths, so their batches may stay random.
             if (!_settings.Pack)
-                Array.Sort(rows, ByLength);
-            batches.AddRange(Fill(rows));
+                order.AsSpan(first, count).Sort(ByLength);
+            AddStarts(starts, order, first, first + count);
         }
 
-        var shuffled = Seed.Permutation(_seed, $"batches of epoch {epoch}", batches.Count);
-        _current = (epoch, [.. shuffled.Select(index => batches[index])]);
-        return _current.Batches;
+        int batches = starts.Count;
+        starts.Add(order.Length);
+        return _current = new Epoch(epoch, order, [.. starts], Seed.Permutation(_seed, $"batches of epoch {epoch}", batches));
     }
 
     private int ByLength(int left, int right)
     {
-        int byLength = _examples[left].Length.CompareTo(_examples[right].Length);
+        int byLength = _lengths[left].CompareTo(_lengths[right]);
         return byLength != 0 ? byLength : left.CompareTo(right);
     }
 
-    private IEnumerable<int[]> Fill(int[] rows)
+    private void AddStarts(List<int> starts, int[] order, int first, int end)
     {
         if (_settings.BatchTokens is not { } budget)
-            return rows.Chunk(_settings.BatchSize);
-        List<int[]> batches = [];
-        List<int> batch = [];
-        int tokens = 0;
-        foreach (int row in rows)
         {
-            // Side by side, rows come by rising length: the newest is the widest.
-            int length = _examples[row].Length * _examples[row].Rows.Count;
-            tokens = _settings.Pack ? tokens + length : (batch.Count + 1) * length;
-            if (batch.Count > 0 && tokens > budget)
-            {
-                batches.Add([.. batch]);
-                batch.Clear();
-                tokens = length;
-            }
-
-            batch.Add(row);
+            for (int place = first; place < end; place += _settings.BatchSize)
+                starts.Add(place);
+            return;
         }
 
-        batches.Add([.. batch]);
-        return batches;
+        starts.Add(first);
+        int tokens = 0;
+        for (int place = first; place < end; place++)
+        {
+            // Side by side, rows come by rising length: the newest is the widest.
+            int length = _lengths[order[place]] * _rowsOfExample;
+            tokens = _settings.Pack ? tokens + length : (place - starts[^1] + 1) * length;
+            if (place > starts[^1] && tokens > budget)
+            {
+                starts.Add(place);
+                tokens = length;
+            }
+        }
+    }
+
+    /// <summary>The batches of an epoch: examples in order, where each batch starts in it, and the order of the batches.</summary>
+    private sealed record Epoch(int Number, int[] Order, int[] Starts, int[] Shuffled)
+    {
+        public int Batches => Shuffled.Length;
+
+        public int[] Rows(int batch) => Order[Starts[Shuffled[batch]]..Starts[Shuffled[batch] + 1]];
     }
 }

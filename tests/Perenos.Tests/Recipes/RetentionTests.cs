@@ -3,6 +3,7 @@ using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Testing;
+using Perenos.Text.Data;
 using Xunit;
 
 namespace Perenos.Tests.Recipes;
@@ -82,10 +83,9 @@ public sealed class RetentionTests : IDisposable
             .Select(text => new JsonObject { ["text"] = text }.ToJsonString() + "\n")));
         using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = path, Share = share } } });
         double wanted = run.Data.Labels.LearntTokens * share / (1 - share);
-        var texts = run.Replay.SelectMany(epoch => epoch).ToList();
-        // Six steps of four examples, twenty to an epoch.
-        Assert.Equal(2, run.Replay.Count);
-        Assert.All(run.Replay, epoch => Assert.InRange(epoch.Sum(example => example.LearntTokens), wanted, wanted + texts.Max(example => example.LearntTokens)));
+        var replay = Assert.Single(run.Mixture);
+        Example[] texts = [.. Enumerable.Range(0, 10).SelectMany(replay.Of).Select(place => replay.Examples[place])];
+        Assert.InRange(texts.Sum(example => example.LearntTokens), 10 * wanted, 10 * (wanted + 1) + texts.Max(example => example.LearntTokens));
         Assert.DoesNotContain(texts, example => run.Pretrained.Tokenizer.Decode(example.Ids).Contains("short walk", StringComparison.Ordinal));
         Assert.Equal(2, texts.Select(example => example.Source).Distinct().Count());
     }
@@ -98,7 +98,7 @@ public sealed class RetentionTests : IDisposable
         {
             var config = Tuning(model, FineTuneTests.MethodOf("lora"), new RetentionConfig { Replay = new GeneratedReplay { Share = 0.3, MaxNewTokens = 10 } });
             using var run = PreparedRun.Open(config with { Seed = seed });
-            var texts = run.Replay.SelectMany(epoch => epoch).ToList();
+            var texts = Assert.Single(run.Mixture).Examples;
             Assert.All(texts, example => Assert.InRange(example.Ids.Length, 2, 12));
             return [.. texts.Select(example => string.Join(' ', example.Ids))];
         }
@@ -139,7 +139,7 @@ public sealed class RetentionTests : IDisposable
             "temperature" => pretrained with { Retention = new RetentionConfig { Distillation = new DistillationConfig { Temperature = 0 } } },
             _ => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = config.Evaluation.Reference! } } },
         };
-        string expected = mistake.StartsWith("nothing", StringComparison.Ordinal) ? "no text for replay" : "retention";
+        string expected = mistake.StartsWith("nothing", StringComparison.Ordinal) ? "nothing to mix in" : "retention";
         Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
     }
 

@@ -200,7 +200,7 @@ public sealed class StagesTests : IDisposable
         Assert.InRange(labels.Kept, 1, 34);
         Assert.InRange(labels.Highest, 0.5, 1);
         Assert.Equal(34 + labels.Kept, learnt.Length);
-        var tested = RunData.SplitOf(config.Data, config.Seed).Split.Test.Select(record => record.PromptText).ToList();
+        var tested = RunData.SplitOf(config.Data, config.Seed).Test.Select(record => record.PromptText).ToList();
         Assert.Equal(4, tested.Count);
         Assert.DoesNotContain(learnt, line => tested.Any(prompt => line.Contains($"\"{prompt}\"", StringComparison.Ordinal)));
         Assert.Contains(result.Report!.Plan!.Facts, fact => fact.Value.Contains($"of 34 answers of its own {labels.Kept}", StringComparison.Ordinal));
@@ -276,7 +276,7 @@ public sealed class StagesTests : IDisposable
     {
         using var opened = TrainedModel.Of(stage).Open(ScalarType.Float32);
         Assert.All(opened.Adapters, adapter => Assert.Empty(adapter.Unverified));
-        var test = RunData.SplitOf(_run.Data, _run.Seed).Split.Test;
+        var test = RunData.SplitOf(_run.Data, _run.Seed).Test;
         var examination = new Examination(test, Rendering.For(opened.Pretrained, "auto"), [], _run.Evaluation, _run.Data.MaximumLength);
         var again = examination.Take(opened.Pretrained.Model, opened.Pretrained.Tokenizer, null, cancellation: TestContext.Current.CancellationToken);
         var judged = Judgement.Read(Path.Combine(stage.Path, "after.json"));
