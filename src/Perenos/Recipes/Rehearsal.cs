@@ -36,7 +36,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
             PlanPart[] parts = [Training(trainer), Validation(trainer), Saving(trainer)];
             var adapted = Answering(share: 0);
             var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
-            double reading = Reading(TestBatches()) + Reading(ReferenceBatches(), isPlain: true);
+            double reading = Reading(TestBatches()) + Reading(ReferenceBatches());
             parts = [Before(bare, seen, reading), .. parts, After(adapted, reading)];
             return new RunPlan([new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, ""), .. parts], PeakMemory.OfProcess());
         }
@@ -83,7 +83,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     private PlanPart Validation(Trainer trainer)
     {
         double seconds = 0;
-        trainer.Show(() => seconds = Reading(Batches(run.Data.Validation)));
+        trainer.Show(() => seconds = Reading(Batches(run.Data.Validation), isLearnt: true));
         int times = Validations();
         return new PlanPart(RunPlan.Names.Validation, seconds * times, $"{times:N0} times");
     }
@@ -147,7 +147,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
 
     private PlanPart After(AnsweringTime? answering, double reading)
     {
-        reading += Reading(Batches(run.Preference is null ? [] : run.Data.TestPairs));
+        reading += Reading(Batches(run.Preference is null ? [] : run.Data.TestPairs), isLearnt: true);
         if (answering is null)
             return new PlanPart(RunPlan.Names.After, reading, Test());
         // What has learnt the answers ends where they end.
@@ -184,14 +184,14 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     private static IReadOnlyList<IReadOnlyList<Example>> Batches(IReadOnlyList<Example> examples) =>
         [.. BatchLoss.Together(examples, TrainingRun.ValidationBatchTokens)];
 
-    // Seconds of batches that nothing is learnt from.
-    private double Reading(IReadOnlyList<IReadOnlyList<Example>> batches, bool isPlain = false)
+    // Seconds of batches that nothing is learnt from; those of the kind that is learnt are pairs where preferences are.
+    private double Reading(IReadOnlyList<IReadOnlyList<Example>> batches, bool isLearnt = false)
     {
         double Read(int batch)
         {
             stop.ThrowIfCancellationRequested();
             long start = clock.GetTimestamp();
-            if (run.Preference is { } preference && !isPlain)
+            if (isLearnt && run.Preference is { } preference)
                 preference.MeanLoss(batches[batch], int.MaxValue);
             else
                 BatchLoss.Mean(run.Pretrained.Model, batches[batch], int.MaxValue);
