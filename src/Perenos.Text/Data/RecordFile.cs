@@ -38,7 +38,7 @@ public static partial class RecordFile
     /// <exception cref="PerenosException">The path does not exist, or the folder is incomplete.</exception>
     public static IReadOnlyList<string> Files(string path) => [.. Sources(path).SelectMany(source => source.Files)];
 
-    private static IReadOnlyList<(DataPart? Part, string[] Files)> Sources(string path)
+    private static List<(DataPart? Part, string[] Files)> Sources(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (string.IsNullOrWhiteSpace(path))

@@ -51,7 +51,7 @@ public static class StreamedSplit
         if (settings.Deduplicate)
             seen.UnionWith(validation.Select(DataSplit.Key));
         int fromTest = last.RemoveAll(record => seen.Contains(DataSplit.Key(record)));
-        return (new DataSplit(new RecordStream((int)count, () => Training(read, heldOut)), validation, last, fromValidation, fromTest), heldOut);
+        return (new DataSplit(new StreamedRecordCollection((int)count, () => Training(read, heldOut)), validation, last, fromValidation, fromTest), heldOut);
     }
 
     /// <summary>The training records among all.</summary>

@@ -149,7 +149,7 @@ public sealed record RunData : IDisposable
         yield return portion;
     }
 
-    private static IEnumerable<Example> Rendered(List<Record> records, ExampleRenderer renderer)
+    private static List<Example> Rendered(List<Record> records, ExampleRenderer renderer)
     {
         try
         {

@@ -54,7 +54,7 @@ internal static class StreamedData
             };
         });
         HashSet<string> groups = [.. facts.HeldOut];
-        var records = new RecordStream(facts.Records, () => StreamedSplit.Training(() => sources.SelectMany(source => source.Read()), groups));
+        var records = new StreamedRecordCollection(facts.Records, () => StreamedSplit.Training(() => sources.SelectMany(source => source.Read()), groups));
         return (new DataSplit(records, facts.Validation, facts.Test, facts.DroppedFromValidation, facts.DroppedFromTest), facts.Schema, train, facts.Labels);
     }
 

@@ -30,7 +30,7 @@ public sealed class FindRateTests : IDisposable
     public void A_tiny_model_learns_at_the_suggested_rate_and_not_at_the_last()
     {
         var config = _project.Config(new FullConfig());
-        using var run = PreparedRun.Open(config);
+        using var run = PreparedRun.Open(config, stop: TestContext.Current.CancellationToken);
         List<double> rates = [];
         var finding = FindRate.Take(run, 60, 1e-5, 1e2, (_, point) => rates.Add(point.Rate), CancellationToken.None);
         Assert.Equal(rates.Order(), rates);

@@ -122,7 +122,7 @@ public sealed class FineTuneTests : IDisposable
     [Fact]
     public void The_measured_type_is_written_down_so_that_going_on_computes_alike()
     {
-        using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Dtype = "auto" });
+        using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Dtype = "auto" }, stop: TestContext.Current.CancellationToken);
         Assert.Equal(run.Compute.Type == ScalarType.BFloat16 ? "bfloat16" : "float32", run.Config.Dtype);
     }
 
@@ -165,7 +165,7 @@ public sealed class FineTuneTests : IDisposable
     public void The_plan_states_the_numbers_and_changes_nothing(string method)
     {
         var config = _project.Config(MethodOf(method));
-        using var run = PreparedRun.Open(config with { Training = config.Training with { MaximumSteps = null, Epochs = 3 } });
+        using var run = PreparedRun.Open(config with { Training = config.Training with { MaximumSteps = null, Epochs = 3 } }, stop: TestContext.Current.CancellationToken);
 
         const int perLayer = TinyProject.Width * (2 * TinyProject.Width + 2 * TinyProject.KeyValueWidth) + 3 * TinyProject.Width * TinyProject.InnerWidth;
         const int model = TinyProject.Vocabulary * TinyProject.Width + TinyProject.Layers * (perLayer + 2 * TinyProject.Width) + TinyProject.Width;
@@ -178,7 +178,7 @@ public sealed class FineTuneTests : IDisposable
         Assert.Equal(run.Data.Train.Sum(example => (long)example.Ids.Length), run.Data.Labels.Tokens);
 
         var before = run.Trainables.Select(trainable => Numbers(trainable.Tensor)).ToList();
-        var plan = run.Rehearse(TimeProvider.System);
+        var plan = run.Rehearse(TimeProvider.System, TestContext.Current.CancellationToken);
         Assert.All(plan.Parts, part => Assert.True(0 < part.LeastSeconds && part.LeastSeconds <= part.Seconds && part.Seconds <= part.MostSeconds, part.Name));
         Assert.True(plan.Memory > 0);
         Assert.Equal(before, run.Trainables.Select(trainable => Numbers(trainable.Tensor)));

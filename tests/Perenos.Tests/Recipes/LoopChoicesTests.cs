@@ -104,7 +104,7 @@ public sealed class LoopChoicesTests : IDisposable
             "noise" => backward with { Training = backward.Training with { EmbeddingNoise = -1 } },
             _ => _project.Config(new LisaConfig()) with { Start = pretrained, Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
         };
-        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     private RunConfig Choice(string choice)

@@ -34,7 +34,7 @@ public sealed class MixtureTests : IDisposable
     [Fact]
     public void Each_source_has_its_share_of_the_learnt_tokens_of_every_epoch_batch_by_batch()
     {
-        using var run = PreparedRun.Open(Config(Mix("text.jsonl", 0.25), Mix("other.jsonl", 0.35)) with { Training = Long });
+        using var run = PreparedRun.Open(Config(Mix("text.jsonl", 0.25), Mix("other.jsonl", 0.35)) with { Training = Long }, stop: TestContext.Current.CancellationToken);
         var order = run.Order;
         var (total, epochs) = (0L, 0);
         for (int step = 0; step < order.TotalSteps; step++)
@@ -70,7 +70,7 @@ public sealed class MixtureTests : IDisposable
         string heldOut = File.ReadAllText(_project.PathOf("data/test.jsonl")) + File.ReadAllText(_project.PathOf("data/valid.jsonl"));
         File.AppendAllText(_project.PathOf("other.jsonl"), heldOut);
         File.AppendAllText(_project.PathOf("text.jsonl"), File.ReadAllText(_project.PathOf("general.jsonl")));
-        using var run = PreparedRun.Open(Config(Mix("other.jsonl", 0.2), Mix("text.jsonl", 0.2)));
+        using var run = PreparedRun.Open(Config(Mix("other.jsonl", 0.2), Mix("text.jsonl", 0.2)), stop: TestContext.Current.CancellationToken);
         Assert.Equal([TinyProject.TestRecords + TinyProject.ValidationRecords, 3], run.Data.Mix.Select(mix => mix.LeftOut));
         Assert.Equal([OtherRecords, 2], run.Data.Mix.Select(mix => mix.Records));
         var test = run.Data.Test.Select(record => run.Renderer.Render(record)).Select(example => string.Join(' ', example.Ids)).ToHashSet();
@@ -82,7 +82,7 @@ public sealed class MixtureTests : IDisposable
     public void Templates_are_the_sources_own_or_those_of_the_data_or_told_by_the_keys()
     {
         var own = Mix("other.jsonl", 0.2) with { Prompt = "{en} =", Completion = " {fr}" };
-        using var run = PreparedRun.Open(Config(own, Mix("other.jsonl", 0.2), Mix("text.jsonl", 0.2)));
+        using var run = PreparedRun.Open(Config(own, Mix("other.jsonl", 0.2), Mix("text.jsonl", 0.2)), stop: TestContext.Current.CancellationToken);
         Assert.Contains("{en} =", run.Data.Mix[0].SchemaDescription, StringComparison.Ordinal);
         Assert.Contains("English: {en}", run.Data.Mix[1].SchemaDescription, StringComparison.Ordinal);
         Assert.Contains("text: \"{text}\"", run.Data.Mix[2].SchemaDescription, StringComparison.Ordinal);
@@ -166,7 +166,7 @@ public sealed class MixtureTests : IDisposable
             "unknown fields" => Config(Mix("other.jsonl", 0.2) with { Prompt = "{de}", Completion = "{fr}" }),
             _ => Config(Mix("nowhere.jsonl", 0.2)),
         };
-        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     private static TrainingConfig Long => new() { Epochs = 3, BatchSize = 4, LearningRate = 1e-2 };

@@ -63,7 +63,7 @@ public sealed class PreferenceTests : IDisposable
             "templates" => config with { Data = config.Data with { Prompt = "{prompt}", Completion = "{chosen}" } },
             _ => config with { Training = config.Training with { Recompute = true } },
         };
-        Assert.Contains(mistake, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+        Assert.Contains(mistake, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     // The translation is preferred to no translation.

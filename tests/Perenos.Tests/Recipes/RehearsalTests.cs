@@ -15,9 +15,9 @@ public sealed class RehearsalTests : IDisposable
     [Fact]
     public void The_plan_holds_all_parts_of_the_run_in_their_order()
     {
-        using var run = PreparedRun.Open(_project.Config(new FullConfig()));
+        using var run = PreparedRun.Open(_project.Config(new FullConfig()), stop: TestContext.Current.CancellationToken);
 
-        var plan = run.Rehearse(new TickingClock());
+        var plan = run.Rehearse(new TickingClock(), TestContext.Current.CancellationToken);
 
         Assert.Equal(["rehearsal", "examination before", "training", "validation", "saving", "examination after"], plan.Parts.Select(part => part.Name));
         Assert.Equal(plan.Parts.Sum(part => part.Seconds), plan.Seconds);
@@ -31,9 +31,9 @@ public sealed class RehearsalTests : IDisposable
     {
         var config = _project.Config(new FullConfig());
         config = config with { Training = config.Training with { MaximumSteps = null, Epochs = 3, MicroBatchSize = null, Pack = true } };
-        using var run = PreparedRun.Open(config);
+        using var run = PreparedRun.Open(config, stop: TestContext.Current.CancellationToken);
 
-        var plan = run.Rehearse(new TickingClock());
+        var plan = run.Rehearse(new TickingClock(), TestContext.Current.CancellationToken);
 
         // 20 records, 4 in a step; validated before the first step and after every other one, the last among them or beside them.
         const int steps = 15, validations = 1 + 7 + 1;
@@ -46,9 +46,9 @@ public sealed class RehearsalTests : IDisposable
     public void Plain_text_is_read_and_not_answered()
     {
         var config = _project.Config(new FullConfig());
-        using var run = PreparedRun.Open(config with { Data = config.Data with { Prompt = null, Completion = null, Text = "{fr}" } });
+        using var run = PreparedRun.Open(config with { Data = config.Data with { Prompt = null, Completion = null, Text = "{fr}" } }, stop: TestContext.Current.CancellationToken);
 
-        var plan = run.Rehearse(TimeProvider.System);
+        var plan = run.Rehearse(TimeProvider.System, TestContext.Current.CancellationToken);
 
         Assert.Equal(plan.LeastSeconds, plan.MostSeconds);
     }
@@ -74,7 +74,7 @@ public sealed class RehearsalTests : IDisposable
     public void A_budget_does_not_steer_the_penalty_in_a_rehearsal()
     {
         var config = _project.Config(new FullConfig());
-        using var run = PreparedRun.Open(config);
+        using var run = PreparedRun.Open(config, stop: TestContext.Current.CancellationToken);
         run.Pretrained.Save(Path.Combine(_project.Runs, "base"));
         string fisher = Path.Combine(_project.Runs, "fisher.safetensors");
         EstimateFisher.Run(
@@ -86,10 +86,10 @@ public sealed class RehearsalTests : IDisposable
                 Start = new PretrainedStart { Model = Path.Combine(_project.Runs, "base") },
                 Method = method,
                 Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = fisher, Lambda = 1e3, ForgetAtMost = 0.01 } },
-            });
+            }, stop: TestContext.Current.CancellationToken);
 
             var before = guarded.Trainables.Select(trainable => trainable.Tensor.data<float>().ToArray()).ToList();
-            guarded.Rehearse(TimeProvider.System);
+            guarded.Rehearse(TimeProvider.System, TestContext.Current.CancellationToken);
 
             Assert.Equal(1e3, guarded.Penalty!.Strength);
             Assert.Equal(before, guarded.Trainables.Select(trainable => trainable.Tensor.data<float>().ToArray()));
@@ -101,9 +101,9 @@ public sealed class RehearsalTests : IDisposable
     private static List<double> LossesAfter(RunConfig config, int rehearsals)
     {
         torch.random.manual_seed(1);
-        using var run = PreparedRun.Open(config);
+        using var run = PreparedRun.Open(config, stop: TestContext.Current.CancellationToken);
         for (int rehearsal = 0; rehearsal < rehearsals; rehearsal++)
-            run.Rehearse(TimeProvider.System);
+            run.Rehearse(TimeProvider.System, TestContext.Current.CancellationToken);
         using var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
         List<double> losses = [];
         for (int step = 0; step < run.Order.TotalSteps; step++)

@@ -81,7 +81,7 @@ public sealed class RetentionTests : IDisposable
         // The first of them stands in the reference.
         string path = _project.Write("old.jsonl", string.Concat(new[] { "A short walk by the river.", "The bridge is closed.", "Le pont est fermé ce soir." }
             .Select(text => new JsonObject { ["text"] = text }.ToJsonString() + "\n")));
-        using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = path, Share = share } } });
+        using var run = PreparedRun.Open(_project.Config(new FullConfig()) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = path, Share = share } } }, stop: TestContext.Current.CancellationToken);
         double wanted = run.Data.Labels.LearntTokens * share / (1 - share);
         var replay = Assert.Single(run.Mixture);
         Example[] texts = [.. Enumerable.Range(0, 10).SelectMany(replay.Of).Select(place => replay.Examples[place])];
@@ -97,7 +97,7 @@ public sealed class RetentionTests : IDisposable
         List<string> Written(ulong seed)
         {
             var config = Tuning(model, FineTuneTests.MethodOf("lora"), new RetentionConfig { Replay = new GeneratedReplay { Share = 0.3, MaxNewTokens = 10 } });
-            using var run = PreparedRun.Open(config with { Seed = seed });
+            using var run = PreparedRun.Open(config with { Seed = seed }, stop: TestContext.Current.CancellationToken);
             var texts = Assert.Single(run.Mixture).Examples;
             Assert.All(texts, example => Assert.InRange(example.Ids.Length, 2, 12));
             return [.. texts.Select(example => string.Join(' ', example.Ids))];
@@ -115,7 +115,7 @@ public sealed class RetentionTests : IDisposable
         string fisher = Fisher(Pretrain());
         _project.Run(_project.Config(new FullConfig()) with { Seed = 99 }, "other");
         var config = Tuning(_project.Open("other").Model, new FullConfig(), new RetentionConfig { Penalty = new EwcConfig { Fisher = fisher } });
-        Assert.Contains("another base", Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+        Assert.Contains("another base", Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -140,7 +140,7 @@ public sealed class RetentionTests : IDisposable
             _ => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = config.Evaluation.Reference! } } },
         };
         string expected = mistake.StartsWith("nothing", StringComparison.Ordinal) ? "nothing to mix in" : "retention";
-        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message, StringComparison.Ordinal);
+        Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     private RunConfig Tuning(string model, MethodConfig method, RetentionConfig retention) =>

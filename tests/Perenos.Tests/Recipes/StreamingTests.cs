@@ -35,8 +35,8 @@ public sealed class StreamingTests : IDisposable
         _project.Run(config, "held");
         _project.Run(Streamed(config), "streamed");
         RunComparison.Equal(_project.Open("held"), _project.Open("streamed"));
-        using var held = PreparedRun.Open(config);
-        using var streamed = PreparedRun.Open(Streamed(config));
+        using var held = PreparedRun.Open(config, stop: TestContext.Current.CancellationToken);
+        using var streamed = PreparedRun.Open(Streamed(config), stop: TestContext.Current.CancellationToken);
         Assert.Equal(held.Data.Labels, streamed.Data.Labels);
         Assert.Equal(held.Data.Train.Select(Text), streamed.Data.Train.Select(Text));
         Assert.Equal(held.Data.Split.Train.Select(record => record.Source), streamed.Data.Split.Train.Select(record => record.Source));
@@ -75,7 +75,7 @@ public sealed class StreamingTests : IDisposable
         Assert.Contains(_project.PathOf("other.jsonl"), problem.Message, StringComparison.Ordinal);
         Assert.Contains("has changed", problem.Message, StringComparison.Ordinal);
         // A new run sees new data, and the tokens of the old are gone.
-        using var run = PreparedRun.Open(Streamed(Config("mixture")));
+        using var run = PreparedRun.Open(Streamed(Config("mixture")), stop: TestContext.Current.CancellationToken);
         Assert.Equal(13, run.Data.Mix[0].Records);
         Assert.Equal(2, Made().Length);
     }
@@ -97,15 +97,15 @@ public sealed class StreamingTests : IDisposable
     {
         var config = Config("one file");
         File.AppendAllText(config.Data.Path, "{\"en\": \"Fog.\", \"fr\": \" \"}\n{\"en\": 3, \"fr\": null}\n");
-        string held = Assert.Throws<PerenosException>(() => PreparedRun.Open(config)).Message;
-        Assert.Equal(held, Assert.Throws<PerenosException>(() => PreparedRun.Open(Streamed(config))).Message);
+        string held = Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message;
+        Assert.Equal(held, Assert.Throws<PerenosException>(() => PreparedRun.Open(Streamed(config), stop: TestContext.Current.CancellationToken)).Message);
         Assert.Empty(Made());
     }
 
     [Fact]
     public void Lengths_and_learnt_tokens_come_from_the_index_and_a_short_file_is_refused()
     {
-        using (var run = PreparedRun.Open(Streamed(Config("preferences"))))
+        using (var run = PreparedRun.Open(Streamed(Config("preferences")), stop: TestContext.Current.CancellationToken))
         {
             Assert.Equal(run.Data.Train.Select(example => example.Length), StoredExamples.LengthsOf(run.Data.Train));
             Assert.Equal(run.Data.Train.Select(example => example.Rows.Sum(row => row.LearntTokens)), StoredExamples.LearntOf(run.Data.Train));
@@ -120,9 +120,9 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void Small_data_are_held_in_memory_unless_asked_otherwise_and_the_choice_is_kept()
     {
-        using var run = PreparedRun.Open(Config("parts"));
+        using var run = PreparedRun.Open(Config("parts"), stop: TestContext.Current.CancellationToken);
         Assert.False(run.Config.Data.Streaming);
-        using var streamed = PreparedRun.Open(Streamed(Config("parts")));
+        using var streamed = PreparedRun.Open(Streamed(Config("parts")), stop: TestContext.Current.CancellationToken);
         Assert.True(streamed.Config.Data.Streaming);
     }
 

@@ -131,7 +131,7 @@ public sealed class SweepTests : IDisposable
 
     private static SweepPlan Plan(SweepConfig config)
     {
-        using var run = PreparedRun.Open(config.Recipe);
+        using var run = PreparedRun.Open(config.Recipe, stop: TestContext.Current.CancellationToken);
         return SweepPlan.Of(config, run);
     }
 }

@@ -42,14 +42,14 @@ public sealed class VirtualTokenRunTests : IDisposable
     [Fact]
     public void Class_labels_start_one_vector_each()
     {
-        using var run = PreparedRun.Open(Config(new PromptConfig { VirtualTokens = 4, Labels = ["rain", "Sunny intervals"] }, learningRate: 1));
+        using var run = PreparedRun.Open(Config(new PromptConfig { VirtualTokens = 4, Labels = ["rain", "Sunny intervals"] }, learningRate: 1), stop: TestContext.Current.CancellationToken);
         var rows = run.Pretrained.Model.Embedding.Weight;
         var vectors = run.Adapter!.Weights["prompt_embeddings"];
         int[] label = run.Pretrained.Tokenizer.Encode("Sunny intervals");
         Assert.True(label.Length > 1);
         using var expected = TorchSharp.torch.stack([.. label.Select(token => rows[token])]).mean([0]);
         Near.Equal(expected, vectors[1], 1e-6, "second label");
-        var mistake = Assert.Throws<PerenosException>(() => PreparedRun.Open(Config(new PromptConfig { VirtualTokens = 1, Labels = ["a", "b"] }, learningRate: 1)));
+        var mistake = Assert.Throws<PerenosException>(() => PreparedRun.Open(Config(new PromptConfig { VirtualTokens = 1, Labels = ["a", "b"] }, learningRate: 1), stop: TestContext.Current.CancellationToken));
         Assert.Contains("method.labels", mistake.Message, StringComparison.Ordinal);
     }
 
@@ -57,7 +57,7 @@ public sealed class VirtualTokenRunTests : IDisposable
     public void The_rate_and_the_epochs_are_the_methods_where_none_are_given()
     {
         var config = Config(new PrefixConfig { VirtualTokens = 4 }, learningRate: 1);
-        using var run = PreparedRun.Open(config with { Training = config.Training with { LearningRate = null, Epochs = null } });
+        using var run = PreparedRun.Open(config with { Training = config.Training with { LearningRate = null, Epochs = null } }, stop: TestContext.Current.CancellationToken);
         using var start = run.Adapter!.Weights["prompt_embeddings"].square().mean();
         Assert.Equal(new PrefixConfig().DefaultLearningRate * Math.Sqrt(start.item<float>()), run.Config.Training.LearningRate!.Value, 1e-6);
         Assert.Equal(new PrefixConfig().DefaultEpochs, run.Config.Training.Epochs);

@@ -1,11 +1,9 @@
 using Perenos.Models;
 using Perenos.Runs;
-using Perenos.Testing;
 using Perenos.Tests.Checkpoints;
 using Perenos.Text.Data;
 using Perenos.Training;
 using Perenos.Transfer;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
