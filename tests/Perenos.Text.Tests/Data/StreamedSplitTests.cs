@@ -35,11 +35,22 @@ public sealed class StreamedSplitTests
     public void Of_many_records_a_bounded_number_is_held_out_and_held_in_memory()
     {
         const int rows = 150_000;
-        IEnumerable<Text.Data.Record> Records() => Enumerable.Range(0, rows).Select(row => new TextRecord($"text {row}") { Source = $"f:{row}", Group = $"f:{row}" });
-        long before = GC.GetTotalMemory(forceFullCollection: true);
+        List<WeakReference> read = [];
+        IEnumerable<Text.Data.Record> Records()
+        {
+            for (int row = 0; row < rows; row++)
+            {
+                var record = new TextRecord($"text {row}") { Source = $"f:{row}", Group = $"f:{row}" };
+                read.Add(new WeakReference(record));
+                yield return record;
+            }
+        }
+
         var (split, heldOut) = StreamedSplit.Of(Records, new SplitSettings { Seed = 3 });
         Assert.Equal((rows - 2 * StreamedSplit.MostGroups, StreamedSplit.MostGroups, StreamedSplit.MostGroups), (split.Train.Count, split.Validation.Count, split.Test.Count));
-        Assert.InRange(GC.GetTotalMemory(forceFullCollection: true) - before, 0, 4 << 20);
+        GC.Collect();
+        Assert.Equal(2 * rows, read.Count);
+        Assert.InRange(read.Count(record => record.IsAlive), split.Validation.Count + split.Test.Count, 2 * StreamedSplit.MostGroups + 10);
         Assert.DoesNotContain(split.Train.Take(1000), record => heldOut.Contains(record.Group));
     }
 
