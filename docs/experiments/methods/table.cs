@@ -21,7 +21,7 @@ foreach (var corpus in runs.GroupBy(run => run.Corpus))
     foreach (var method in methods)
     {
         string saved = full is null || method == full ? "" : Interval(Bootstrap.Difference(method.Forgotten, full.Forgotten));
-        Console.WriteLine($"| {method.Name} | {method.Seeds} | {method.Parameters:N0} | {method.Bleu.Average():F1} ({method.Bleu.Min():F1}–{method.Bleu.Max():F1}) | {Interval(Bootstrap.Interval(method.Loss))} "
+        Console.WriteLine($"| {method.Name} | {method.Seeds} | {method.Parameters:N0} | {method.Bleu.Average():F1}{(method.Seeds == 1 ? "" : $" ({method.Bleu.Min():F1}–{method.Bleu.Max():F1})")} | {Interval(Bootstrap.Interval(method.Loss))} "
             + $"| {Interval(Bootstrap.Interval(method.Forgotten))} | {saved} | {method.Seconds:F0} | {method.Memory / 1e9:F1} |");
     }
 
