@@ -57,6 +57,7 @@ internal static class QuickstartCommand
     private static void Announce(RunConfig config)
     {
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config, progress));
-        RunDisplay.ShowPlan(run, run.Rehearse(TimeProvider.System));
+        // What it costs is said by the run, from its own rehearsal.
+        RunDisplay.ShowRun(run);
     }
 }

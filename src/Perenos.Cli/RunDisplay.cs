@@ -71,6 +71,20 @@ internal static class RunDisplay
     /// <summary>What is about to be done, what it costs, and one example token by token.</summary>
     public static void ShowPlan(PreparedRun run, RunPlan plan)
     {
+        ShowFacts(run);
+        ShowCost(plan);
+        ShowExample(run);
+    }
+
+    /// <summary>The same without the cost.</summary>
+    public static void ShowRun(PreparedRun run)
+    {
+        ShowFacts(run);
+        ShowExample(run);
+    }
+
+    private static void ShowFacts(PreparedRun run)
+    {
         var (labels, config) = (run.Data.Labels, run.Config);
         var table = new Table().Border(TableBorder.None).HideHeaders().AddColumn("").AddColumn("");
         void Row(string name, string value) => table.AddRow(new Markup($"[dim]{Markup.Escape(name)}[/]"), new Spectre.Console.Text(value));
@@ -89,8 +103,6 @@ internal static class RunDisplay
         Row("method", $"{config.Method.Name}, {run.TrainableParameters:N0} trainable parameters ({(double)run.TrainableParameters / run.TotalParameters:P2})");
         Row("steps", $"{run.Order.TotalSteps:N0}, learning rate {config.Training.LearningRate:G3}, {config.Training.Schedule.ToString().ToLowerInvariant()}");
         AnsiConsole.Write(table);
-        ShowCost(plan);
-        ShowExample(run);
     }
 
     private static void ShowCost(RunPlan plan)

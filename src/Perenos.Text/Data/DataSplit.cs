@@ -39,11 +39,11 @@ public sealed record DataSplit(IReadOnlyCollection<Record> Train, IReadOnlyList<
         Check(settings);
         bool hasValidation = records.Any(record => record.Part == DataPart.Validation);
         bool hasTest = records.Any(record => record.Part == DataPart.Test);
-        string[] groups = [.. records.Where(IsToSplit).Select(record => record.Group).Distinct().OrderBy(group => Rank(settings.Seed, group)).ThenBy(group => group, StringComparer.Ordinal)];
+        string[] groups = [.. records.Where(record => record.IsForTraining).Select(record => record.Group).Distinct().OrderBy(group => Rank(settings.Seed, group)).ThenBy(group => group, StringComparer.Ordinal)];
         var (validationGroups, testGroups) = Groups(settings, groups.Length, hasValidation, hasTest);
         var partOf = groups.Select((group, index) => (group, Part: index < testGroups ? DataPart.Test : index < testGroups + validationGroups ? DataPart.Validation : DataPart.Train))
             .ToDictionary(pair => pair.group, pair => pair.Part, StringComparer.Ordinal);
-        var parts = records.ToLookup(record => IsToSplit(record) ? partOf[record.Group] : record.Part!.Value);
+        var parts = records.ToLookup(record => record.IsForTraining ? partOf[record.Group] : record.Part!.Value);
         List<Record> train = [.. parts[DataPart.Train]], validation = [.. parts[DataPart.Validation]], test = [.. parts[DataPart.Test]];
         if (!settings.Deduplicate)
             return new DataSplit(train, validation, test, 0, 0);
@@ -69,8 +69,6 @@ public sealed record DataSplit(IReadOnlyCollection<Record> Train, IReadOnlyList<
             ? (validation, test)
             : throw new PerenosException($"{groups} groups cannot be split: {validation} for validation and {test} for test leave none to train on.", "Give more data, or set the shares for validation and test to 0.");
     }
-
-    internal static bool IsToSplit(Record record) => record.Part is null or DataPart.Train;
 
     internal static string Key(Record record) => Record.KeyOf(record.PromptText);
 

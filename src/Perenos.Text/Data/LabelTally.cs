@@ -30,13 +30,13 @@ public sealed class LabelTally(IReadOnlySet<int> stopIds, int maximumLength)
         (_examples, _tokens, _learnt, _longest) = (_examples + 1, _tokens + example.Ids.Length, _learnt + learnt, Math.Max(_longest, example.Ids.Length));
         _truncated += example.IsTruncated ? 1 : 0;
         _stops |= example.Ids.Zip(example.IsLearnt).Any(token => token.Second && stopIds.Contains(token.First));
-        _neverStops.Note(example);
+        _neverStops.Rows.Add(example.Source);
         if (learnt == 0)
-            _faults[0].Note(example);
+            _faults[0].Rows.Add(example.Source);
         if (example.Ids.Length > maximumLength)
-            _faults[1].Note(example);
+            _faults[1].Rows.Add(example.Source);
         if (!example.IsText && HasCutReply(example))
-            _faults[2].Note(example);
+            _faults[2].Rows.Add(example.Source);
     }
 
     /// <summary>What all of them hold.</summary>
@@ -50,30 +50,16 @@ public sealed class LabelTally(IReadOnlySet<int> stopIds, int maximumLength)
                 dropped == 0 ? "Check that the file has records." : "Raise the maximum length, or shorten the completions.");
         }
 
-        foreach (var fault in _faults.Append(_neverStops).Where(fault => fault.Count > 0 && !(fault == _neverStops && _stops)))
-            throw new PerenosException($"{fault.Count} of {_examples} examples {fault.What}: {string.Join(", ", fault.Rows)}{(fault.Count > fault.Rows.Count ? ", …" : "")}.", fault.Hint);
+        foreach (var fault in _faults.Append(_neverStops).Where(fault => fault.Rows.Count > 0 && !(fault == _neverStops && _stops)))
+            throw new PerenosException($"{fault.Rows.Count} of {_examples} examples {fault.What}: {fault.Rows}.", fault.Hint);
         return new LabelReport(_examples, _tokens, _learnt, _truncated, dropped, _longest);
     }
 
     private bool HasCutReply(Example example) =>
         Enumerable.Range(0, example.Ids.Length).Any(i => example.IsLearnt[i] && (i + 1 == example.Ids.Length || !example.IsLearnt[i + 1]) && !stopIds.Contains(example.Ids[i]));
 
-    private sealed class Fault(string what, string hint)
+    private sealed record Fault(string What, string Hint)
     {
-        private const int RowsNamed = 5;
-
-        public string What => what;
-
-        public string Hint => hint;
-
-        public int Count { get; private set; }
-
-        public List<string> Rows { get; } = [];
-
-        public void Note(Example example)
-        {
-            if (Count++ < RowsNamed)
-                Rows.Add(example.Source);
-        }
+        public NamedRows Rows { get; } = new();
     }
 }

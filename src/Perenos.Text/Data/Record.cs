@@ -21,6 +21,9 @@ public abstract record Record
     /// <summary>The part that its file claims; null where a split decides.</summary>
     public DataPart? Part { get; init; }
 
+    /// <summary>Whether it may be learnt from: its file claims no other part for it.</summary>
+    public bool IsForTraining => Part is null or DataPart.Train;
+
     /// <summary>The text that must not stand both in training and in test: what the model is given.</summary>
     public abstract string PromptText { get; }
 

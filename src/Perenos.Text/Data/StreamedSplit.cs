@@ -58,7 +58,7 @@ public static class StreamedSplit
     public static IEnumerable<Record> Training(Func<IEnumerable<Record>> read, IReadOnlySet<string> heldOut)
     {
         ArgumentNullException.ThrowIfNull(read);
-        return read().Where(record => DataSplit.IsToSplit(record) && !heldOut.Contains(record.Group));
+        return read().Where(record => record.IsForTraining && !heldOut.Contains(record.Group));
     }
 
     private static List<Record> InFileOrder(IEnumerable<Group> groups) => [.. groups.OrderBy(group => group.Place).SelectMany(group => group.Records)];

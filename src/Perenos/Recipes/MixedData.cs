@@ -56,7 +56,7 @@ public sealed record MixedData
         int kept = 0, leftOut = 0;
         IEnumerable<Record> Kept()
         {
-            foreach (var record in records.Where(record => record.Part is null or DataPart.Train))
+            foreach (var record in records.Where(record => record.IsForTraining))
             {
                 if (judged.Contains(Record.KeyOf(record.PromptText)))
                 {

@@ -178,6 +178,8 @@ public sealed class PreparedRun : IDisposable
     public void Dispose()
     {
         Data.Dispose();
+        foreach (var source in Mixture)
+            (source.Examples as IDisposable)?.Dispose();
         Penalty?.Dispose();
         Reference?.Dispose();
         Adapter?.Dispose();

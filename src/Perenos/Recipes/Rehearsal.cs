@@ -27,6 +27,8 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     // Written to time saving; more waits longer for the disk and says no more.
     private const long MostSavedBytes = 64 << 20;
 
+    private TrainingCalendar Calendar => new(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
+
     /// <summary>Rehearses the run.</summary>
     public RunPlan Take()
     {
@@ -115,8 +117,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
             Directory.Delete(folder, recursive: true);
         }
 
-        var calendar = new TrainingCalendar(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
-        int times = Enumerable.Range(1, run.Order.TotalSteps).Count(calendar.SavesAfter);
+        int times = Enumerable.Range(1, run.Order.TotalSteps).Count(Calendar.SavesAfter);
         // Each validation may find the best state so far; what is kept at the end is written once more.
         double bytes = times * (double)(learnt + state) + (Validations() + 1) * (double)learnt;
         return new PlanPart(RunPlan.Names.Saving, bytes * perByte, $"{times:N0} checkpoints of {(learnt + state) / 1e6:N0} MB");
@@ -179,9 +180,8 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     {
         if (run.Data.Validation.Count == 0)
             return 0;
-        var calendar = new TrainingCalendar(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
         // One before the first step.
-        return 1 + Enumerable.Range(1, run.Order.TotalSteps).Count(calendar.ValidatesAfter);
+        return 1 + Enumerable.Range(1, run.Order.TotalSteps).Count(Calendar.ValidatesAfter);
     }
 
     private static IReadOnlyList<IReadOnlyList<Example>> Batches(IReadOnlyList<Example> examples) =>

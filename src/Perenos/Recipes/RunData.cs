@@ -165,11 +165,8 @@ public sealed record RunData : IDisposable
     /// <summary>Records whose completion is empty: the stop token alone would be learnt, silence.</summary>
     private sealed class EmptyCompletions
     {
-        private const int RowsNamed = 5;
-
-        private readonly List<string> _named = [];
+        private readonly NamedRows _rows = new();
         private long _records;
-        private long _empty;
 
         public bool Note(Record record)
         {
@@ -177,18 +174,14 @@ public sealed record RunData : IDisposable
             var answers = record is PreferenceRecord pair ? [pair.Chosen, pair.Rejected] : new[] { record };
             if (!answers.OfType<PromptRecord>().Any(answer => string.IsNullOrWhiteSpace(answer.Completion)))
                 return false;
-            if (_empty++ < RowsNamed)
-                _named.Add(record.Source);
+            _rows.Add(record.Source);
             return true;
         }
 
         public void Refuse()
         {
-            if (_empty > 0)
-            {
-                throw new PerenosException($"{_empty} of {_records} records have an empty completion: {string.Join(", ", _named)}{(_empty > RowsNamed ? ", …" : "")}.",
-                    "Remove these rows, or check the template of the completion.");
-            }
+            if (_rows.Count > 0)
+                throw new PerenosException($"{_rows.Count} of {_records} records have an empty completion: {_rows}.", "Remove these rows, or check the template of the completion.");
         }
     }
 }

@@ -52,7 +52,7 @@ public sealed class AnchorPenalty : IWeightPull
     public double Energy() => _trainables.Sum(trainable => AnchorPull.Step(trainable.Tensor, null, _held[trainable.Name].Importance, _held[trainable.Name].Anchor, 0, 0));
 
     /// <inheritdoc/>
-    public double Forecast() => _sketch?.Energy(_held.Keys, ChangeOf, Energy()) ?? Energy();
+    public double Forecast() => Forecast(Energy());
 
     /// <inheritdoc/>
     public double AddToGradients()
@@ -86,7 +86,7 @@ public sealed class AnchorPenalty : IWeightPull
     /// <inheritdoc/>
     public PullReport EndStep()
     {
-        var report = _strength.EndStep(_energy, _sketch is null ? null : Forecast);
+        var report = _strength.EndStep(_energy, Forecast);
         _energy = 0;
         return report;
     }
@@ -107,7 +107,7 @@ public sealed class AnchorPenalty : IWeightPull
         _sketch?.Dispose();
     }
 
-    private Tensor ChangeOf(string name) => _held[name].Weight.detach().to(ScalarType.Float32) - _held[name].Anchor;
+    private double Forecast(double energy) => _sketch?.Energy(_held.Select(entry => (entry.Key, (Func<Tensor>)entry.Value.Change)), energy) ?? energy;
 
     // A checkpoint in bfloat16 is exact in bfloat16, whatever it is opened as.
     private static Tensor AnchorOf(Tensor weight)
@@ -118,5 +118,8 @@ public sealed class AnchorPenalty : IWeightPull
         return (isExact ? narrow : wide.clone()).contiguous().MoveToOuterDisposeScope();
     }
 
-    private sealed record Held(Tensor Weight, Tensor? Importance, Tensor Anchor);
+    private sealed record Held(Tensor Weight, Tensor? Importance, Tensor Anchor)
+    {
+        public Tensor Change() => Weight.detach().to(ScalarType.Float32) - Anchor;
+    }
 }

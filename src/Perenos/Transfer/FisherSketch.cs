@@ -27,18 +27,17 @@ public sealed class FisherSketch : IDisposable
     internal FisherSketch(IReadOnlyDictionary<string, Tensor> rows, IDisposable? source = null) => (_rows, _source) = (rows, source);
 
     /// <summary>½ Δᵀ F Δ, in nats per token; never less than the diagonal's share.</summary>
-    /// <param name="weights">Names of the weights that have moved.</param>
-    /// <param name="changeOf">Δ of one of them, in its shape; made in the caller's dispose scope.</param>
+    /// <param name="moved">The weights that have moved, and what makes Δ of each, in its shape.</param>
     /// <param name="diagonal">½ Σ F Δ².</param>
-    public double Energy(IEnumerable<string> weights, Func<string, Tensor> changeOf, double diagonal)
+    public double Energy(IEnumerable<(string Weight, Func<Tensor> Change)> moved, double diagonal)
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         Tensor? sums = null;
-        foreach (string weight in weights)
+        foreach (var (weight, change) in moved)
         {
             using var inner = NewDisposeScope();
-            var product = _rows[weight].to(ScalarType.Float32).matmul(Thinned(changeOf(weight)).to(ScalarType.Float32, CPU)).to(ScalarType.Float64);
+            var product = _rows[weight].to(ScalarType.Float32).matmul(Thinned(change()).to(ScalarType.Float32, CPU)).to(ScalarType.Float64);
             sums = (sums?.Plus(product) ?? product).MoveToOuterDisposeScope();
         }
 

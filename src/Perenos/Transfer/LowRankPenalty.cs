@@ -54,7 +54,7 @@ public sealed class LowRankPenalty : IWeightPull
     public double Energy() => _pairs.Sum(pair => pair.Energy());
 
     /// <inheritdoc/>
-    public double Forecast() => _sketch?.Energy(_pairs.Select(pair => WeightOf(pair.Target)), ChangeOf, Energy()) ?? Energy();
+    public double Forecast() => Forecast(Energy());
 
     /// <inheritdoc/>
     public double AddToGradients()
@@ -97,7 +97,7 @@ public sealed class LowRankPenalty : IWeightPull
     }
 
     /// <inheritdoc/>
-    public PullReport EndStep() => _strength.EndStep(Energy(), _sketch is null ? null : Forecast);
+    public PullReport EndStep() => _strength.EndStep(Energy(), Forecast);
 
     /// <inheritdoc/>
     public IEnumerable<(string Name, Tensor Tensor)> State() => _strength.State;
@@ -111,13 +111,7 @@ public sealed class LowRankPenalty : IWeightPull
         _sketch?.Dispose();
     }
 
-    // In the shape of the base's weight.
-    private Tensor ChangeOf(string weight)
-    {
-        var (target, update, _) = _pairs.Find(pair => WeightOf(pair.Target) == weight)!;
-        var change = update.Update().detach();
-        return target.IsTransposed ? change.t() : change;
-    }
+    private double Forecast(double energy) => _sketch?.Energy(_pairs.Select(pair => (WeightOf(pair.Target), (Func<Tensor>)pair.Change)), energy) ?? energy;
 
     // Rows [n, r] of one factor, each pulled by what it multiplies: (I + strength · Σ_j F_nj o_j o_jᵀ)⁻¹ row, with others [m, r], F [n, m].
     private static Tensor Nearer(Tensor rows, Tensor share, Tensor others, double strength)
@@ -155,6 +149,13 @@ public sealed class LowRankPenalty : IWeightPull
 
     private sealed record Pair(Projection Target, LoraUpdate Update, Tensor? Importance)
     {
+        /// <summary>s B A in the shape of the base's weight.</summary>
+        public Tensor Change()
+        {
+            var change = Update.Update().detach();
+            return Target.IsTransposed ? change.t() : change;
+        }
+
         /// <summary>½ Σ F (s B A)².</summary>
         public double Energy()
         {

@@ -28,12 +28,12 @@ internal sealed class PenaltyStrength : IDisposable
 
     /// <summary>Says what the step came to, and moves on to the next step's strength.</summary>
     /// <param name="energy">½ Σ F Δ² of the moved weights.</param>
-    /// <param name="forecast">Computes ½ Δᵀ F Δ of them, where there is a sketch of F; else the energy is the forecast.</param>
-    public PullReport EndStep(double energy, Func<double>? forecast)
+    /// <param name="forecast">What they are expected to come to, from the energy.</param>
+    public PullReport EndStep(double energy, Func<double, double> forecast)
     {
         var (strength, ratio, steps) = (Number(0), Number(1), Number(2));
-        if (forecast is not null && energy > 0 && steps % ComparedEvery == 0)
-            ratio = forecast() / energy;
+        if (energy is > 0 and < double.PositiveInfinity && steps % ComparedEvery == 0)
+            ratio = forecast(energy) / energy;
         double expected = ratio * energy;
         using var next = tensor(new[] { _budget?.Next(strength, expected) ?? strength, ratio, steps + 1 });
         using var quiet = no_grad();
