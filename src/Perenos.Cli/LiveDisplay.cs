@@ -100,5 +100,5 @@ internal static class LiveDisplay
     private static string PlanLine(RunEvent.Planned planned) => string.Join('\n', (planned.Sources ?? []).Select(source => $"{source}")
         .Concat(RunEvent.Source.Warnings(planned.Sources))
         .Append($"{planned.Method}: {planned.Steps:N0} steps over {planned.Tokens:N0} tokens, {planned.TrainableParameters:N0} of {planned.TotalParameters:N0} parameters learn; " +
-        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} and {planned.EstimatedMemory / 1e9:F1} GB"));
+        $"about {RunDisplay.Duration(planned.EstimatedSeconds)} of training and {planned.EstimatedMemory / 1e9:F1} GB"));
 }

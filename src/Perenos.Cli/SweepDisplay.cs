@@ -14,7 +14,7 @@ internal static class SweepDisplay
     {
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config.Recipe, progress));
         var plan = SweepPlan.Of(config, run);
-        var rehearsed = run.Rehearse(TimeProvider.System);
+        var rehearsed = run.RehearseTraining(TimeProvider.System);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{plan.Trials.Count} trials; compared after {string.Join(", ", plan.Rungs)} of {plan.TotalSteps} steps; {plan.Steps:N0} steps in all, {(double)plan.Steps / plan.TotalSteps:F1} times a run; about {RunDisplay.Duration(rehearsed.TrainingSeconds / plan.TotalSteps * plan.Steps)} and {rehearsed.Memory / 1e9:F1} GB"));
         return plan;

@@ -29,7 +29,7 @@ public abstract record RunEvent
     /// <summary>The run began; <c>At</c> is the wall clock.</summary>
     public sealed record Started(string Recipe, string Model, string Data, DateTimeOffset At) : RunEvent;
 
-    /// <summary>What the run is about to do, and what all of it will take, examinations and saving included. Memory in bytes, time in seconds.</summary>
+    /// <summary>What the run is about to learn, and what that will take: steps, validations and saving. Memory in bytes, time in seconds.</summary>
     public sealed record Planned(string Method, long Steps, long Tokens, long TrainableParameters, long TotalParameters, long EstimatedMemory, double EstimatedSeconds) : RunEvent
     {
         /// <summary>Where what is learnt comes from, the data first; null where they are alone.</summary>

@@ -120,7 +120,7 @@ public static class FineTune
     private static void Announce(PreparedRun run, RunListener listener, Action<RunEvent> tell, CancellationToken stop)
     {
         tell(new RunEvent.Started(run.Config.Start is RandomStart ? "pretrain" : "tune", run.Pretrained.Location, run.Config.Data.Path, listener.Clock.GetUtcNow()));
-        var plan = run.Rehearse(listener.Clock, stop);
+        var plan = run.RehearseTraining(listener.Clock, stop);
         long tokens = (long)(run.TokensPerEpoch * (double)run.Order.TotalSteps / run.Order.StepsPerEpoch);
         tell(new RunEvent.Planned(run.Config.Method.Name, run.Order.TotalSteps, tokens, run.TrainableParameters, run.TotalParameters, plan.Memory, plan.Seconds)
         {

@@ -160,6 +160,13 @@ public sealed class PreparedRun : IDisposable
     /// <exception cref="PerenosException">The text that forgetting is measured on cannot be read, or a step is not finite.</exception>
     public RunPlan Rehearse(TimeProvider clock, CancellationToken stop = default) => new Rehearsal(this, clock, stop).Take();
 
+    /// <summary>Does some of what the training will do, which changes nothing: the heaviest step and a few others, validation and saving.</summary>
+    /// <param name="clock">Measures seconds.</param>
+    /// <param name="stop">Asks to stop.</param>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
+    /// <exception cref="PerenosException">A step is not finite.</exception>
+    public RunPlan RehearseTraining(TimeProvider clock, CancellationToken stop = default) => new Rehearsal(this, clock, stop).TakeTraining();
+
     /// <summary>Names the seeds of what is random in a step.</summary>
     public void BeginStep(int step)
     {

@@ -12,8 +12,8 @@ namespace Perenos.Recipes;
 /// </summary>
 internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
-    // Steps that are timed beside the heaviest: a fiftieth of the run, within these ends.
-    private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16;
+    // Steps that a dry run times beside the heaviest: a fiftieth of the run, within these ends. A run that is about to begin soon knows better.
+    private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16, BriefSteps = 2;
 
     // Of many batches that are only read so many are timed beside the heaviest; of few the heaviest stands for all.
     private const int RehearsedBatches = 2, FewBatches = 8;
@@ -29,25 +29,42 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
 
     private TrainingCalendar Calendar => new(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
 
-    /// <summary>Rehearses the run.</summary>
-    public RunPlan Take()
+    /// <summary>Rehearses all of the run.</summary>
+    public RunPlan Take() => WithoutSteering(() =>
     {
+        var seen = AnswersOfTheBase();
+        using var trainer = NewTrainer();
         long start = clock.GetTimestamp();
+        var brief = TrainingParts(trainer, BriefSteps);
+        double own = clock.GetElapsedTime(start).TotalSeconds;
+        var training = Training(trainer, Math.Clamp(run.Order.TotalSteps / RehearsedShare, LeastSteps, MostSteps));
+        var adapted = Answering(share: 0);
+        var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
+        double reading = Reading(TestBatches()) + Reading(ReferenceBatches());
+        return PlanOf([new PlanPart(RunPlan.Names.Rehearsal, own, ""), Before(bare, seen, reading), training, .. brief.Skip(1), After(adapted, reading)]);
+    });
+
+    /// <summary>Rehearses the training alone, and briefly: what a run does that is about to judge its base anyway.</summary>
+    public RunPlan TakeTraining() => WithoutSteering(() =>
+    {
+        using var trainer = NewTrainer();
+        return PlanOf(TrainingParts(trainer, BriefSteps));
+    });
+
+    private static RunPlan PlanOf(PlanPart[] parts) => new(parts, (long)(Growth * PeakMemory.OfProcess()));
+
+    private Trainer NewTrainer() => new(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
+
+    // A budget steers the penalty by steps that lead nowhere.
+    private T WithoutSteering<T>(Func<T> rehearse)
+    {
         var kept = (run.Penalty?.State() ?? []).Select(part => (part.Tensor, Copy: part.Tensor.clone().DetachFromDisposeScope())).ToList();
         try
         {
-            var seen = AnswersOfTheBase();
-            using var trainer = new Trainer(run.Pretrained.Model, run.Trainables, run.Config.Training, LearningRate.Of(run.Config.Training, run.Order.TotalSteps), run.Penalty, run.Objective, run.Sampling);
-            PlanPart[] parts = [Training(trainer), Validation(trainer), Saving(trainer)];
-            var adapted = Answering(share: 0);
-            var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
-            double reading = Reading(TestBatches()) + Reading(ReferenceBatches());
-            parts = [Before(bare, seen, reading), .. parts, After(adapted, reading)];
-            return new RunPlan([new PlanPart(RunPlan.Names.Rehearsal, clock.GetElapsedTime(start).TotalSeconds, ""), .. parts], (long)(Growth * PeakMemory.OfProcess()));
+            return rehearse();
         }
         finally
         {
-            // A budget has steered the penalty by steps that led nowhere.
             using var quiet = no_grad();
             foreach (var (tensor, copy) in kept)
             {
@@ -57,7 +74,9 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         }
     }
 
-    private PlanPart Training(Trainer trainer)
+    private PlanPart[] TrainingParts(Trainer trainer, int timedSteps) => [Training(trainer, timedSteps), Validation(trainer), Saving(trainer)];
+
+    private PlanPart Training(Trainer trainer, int timedSteps)
     {
         var order = run.Order;
         int steps = Math.Min(order.TotalSteps, order.StepsPerEpoch);
@@ -81,7 +100,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
 
         // Not counted: it pays for caches and code generation.
         Step(widest.IndexOf(widest.Max()));
-        double seconds = SampledTime.Of(tokens, Math.Clamp(order.TotalSteps / RehearsedShare, LeastSteps, MostSteps), Step);
+        double seconds = SampledTime.Of(tokens, timedSteps, Step);
         return new PlanPart(RunPlan.Names.Training, seconds / steps * order.TotalSteps, $"{order.TotalSteps:N0} steps");
     }
 

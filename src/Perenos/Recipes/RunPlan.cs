@@ -14,7 +14,7 @@ public sealed record PlanPart(string Name, double Seconds, string Detail)
 }
 
 /// <summary>What a run will take, from a rehearsal of its parts.</summary>
-/// <param name="Parts">Everything that the run does once it is open, in the order in which it begins.</param>
+/// <param name="Parts">What was rehearsed: all that the run does once it is open, in the order in which it begins, or its training alone.</param>
 /// <param name="Memory">Most memory that the process will hold, in bytes.</param>
 public sealed record RunPlan(IReadOnlyList<PlanPart> Parts, long Memory)
 {
@@ -33,7 +33,7 @@ public sealed record RunPlan(IReadOnlyList<PlanPart> Parts, long Memory)
     /// <summary>Names of the parts.</summary>
     public static class Names
     {
-        /// <summary>The rehearsal itself, which every run begins with.</summary>
+        /// <summary>What the run itself rehearses: its training, briefly.</summary>
         public const string Rehearsal = "rehearsal";
 
         /// <summary>Judging the base.</summary>

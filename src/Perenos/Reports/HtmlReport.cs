@@ -168,7 +168,7 @@ public static class HtmlReport
         if (plan.EstimatedMemory > 0)
             facts.Add(new Fact("Memory, estimated", Quantity.Bytes(plan.EstimatedMemory)));
         if (plan.EstimatedSeconds > 0)
-            facts.Add(new Fact("Time, estimated", Quantity.Seconds(plan.EstimatedSeconds)));
+            facts.Add(new Fact("Time of training, estimated", Quantity.Seconds(plan.EstimatedSeconds)));
         Facts(page, [.. facts, .. plan.Facts]);
     }
 

@@ -122,7 +122,7 @@ public sealed record PlanSection
     /// <summary>Estimated peak, bytes.</summary>
     public long EstimatedMemory { get; init; }
 
-    /// <summary>Estimated wall time, seconds.</summary>
+    /// <summary>Estimated wall time of the training, seconds.</summary>
     public double EstimatedSeconds { get; init; }
 
     /// <summary>Other settings: batch, schedule, compute type and why.</summary>

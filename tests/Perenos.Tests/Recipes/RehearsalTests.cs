@@ -25,6 +25,17 @@ public sealed class RehearsalTests : IDisposable
         Assert.True(plan.LeastSeconds <= plan.Seconds && plan.Seconds <= plan.MostSeconds);
     }
 
+    [Fact]
+    public void A_run_that_is_about_to_judge_its_base_rehearses_its_training_alone()
+    {
+        using var run = PreparedRun.Open(_project.Config(new FullConfig()), stop: TestContext.Current.CancellationToken);
+
+        var plan = run.RehearseTraining(new TickingClock(), TestContext.Current.CancellationToken);
+
+        Assert.Equal(["training", "validation", "saving"], plan.Parts.Select(part => part.Name));
+        Assert.True(plan.Memory > 0);
+    }
+
     // A clock that moves by a second whenever it is read gives every piece of work that is timed one second.
     [Fact]
     public void Pieces_that_cost_the_same_are_counted_as_often_as_the_run_does_them()
