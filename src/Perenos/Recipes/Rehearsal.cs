@@ -12,7 +12,7 @@ namespace Perenos.Recipes;
 /// </summary>
 internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
-    // Steps that a dry run times beside the heaviest: a fiftieth of the run, within these ends. A run that is about to begin soon knows better.
+    // Steps that are timed beside the heaviest: by a dry run a fiftieth of the run, within these ends; by a run, which soon knows better, two.
     private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16, BriefSteps = 2;
 
     // Of many batches that are only read so many are timed beside the heaviest; of few the heaviest stands for all.
@@ -29,13 +29,18 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
 
     private TrainingCalendar Calendar => new(run.Config.Training, run.Order.StepsPerEpoch, run.Order.TotalSteps);
 
+    // Of each step of an epoch: all its tokens, and those of its largest micro-batch.
+    private IReadOnlyList<(double Tokens, double Widest)> StepSizes => field ??= [.. Enumerable.Range(0, Math.Min(run.Order.TotalSteps, run.Order.StepsPerEpoch))
+        .Select(run.Order.SizesAt).Select(sizes => ((double)sizes.Sum(), (double)sizes.Max()))];
+
     /// <summary>Rehearses all of the run.</summary>
     public RunPlan Take() => WithoutSteering(() =>
     {
         var seen = AnswersOfTheBase();
         using var trainer = NewTrainer();
         long start = clock.GetTimestamp();
-        var brief = TrainingParts(trainer, BriefSteps);
+        // What the run itself will rehearse; more steps than it times tell more of the training.
+        PlanPart[] brief = Brief(trainer);
         double own = clock.GetElapsedTime(start).TotalSeconds;
         var training = Training(trainer, Math.Clamp(run.Order.TotalSteps / RehearsedShare, LeastSteps, MostSteps));
         var adapted = Answering(share: 0);
@@ -48,7 +53,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     public RunPlan TakeTraining() => WithoutSteering(() =>
     {
         using var trainer = NewTrainer();
-        return PlanOf(TrainingParts(trainer, BriefSteps));
+        return PlanOf(Brief(trainer));
     });
 
     private static RunPlan PlanOf(PlanPart[] parts) => new(parts, (long)(Growth * PeakMemory.OfProcess()));
@@ -74,34 +79,27 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         }
     }
 
-    private PlanPart[] TrainingParts(Trainer trainer, int timedSteps) => [Training(trainer, timedSteps), Validation(trainer), Saving(trainer)];
+    private PlanPart[] Brief(Trainer trainer)
+    {
+        // Not counted: it pays for caches and code generation.
+        Step(trainer, StepSizes.Index().MaxBy(step => step.Item.Widest).Index);
+        return [Training(trainer, BriefSteps), Validation(trainer), Saving(trainer)];
+    }
 
     private PlanPart Training(Trainer trainer, int timedSteps)
     {
-        var order = run.Order;
-        int steps = Math.Min(order.TotalSteps, order.StepsPerEpoch);
-        List<double> tokens = [], widest = [];
-        for (int step = 0; step < steps; step++)
-        {
-            var sizes = order.SizesAt(step);
-            tokens.Add(sizes.Sum());
-            widest.Add(sizes.Max());
-        }
+        double seconds = SampledTime.Of([.. StepSizes.Select(step => step.Tokens)], timedSteps, step => Step(trainer, step));
+        return new PlanPart(RunPlan.Names.Training, seconds / StepSizes.Count * run.Order.TotalSteps, $"{run.Order.TotalSteps:N0} steps");
+    }
 
-        double Step(int step)
-        {
-            stop.ThrowIfCancellationRequested();
-            long start = clock.GetTimestamp();
-            run.BeginStep(step);
-            trainer.TakeStep(order.At(step), givenRate: 0);
-            run.EndStep();
-            return clock.GetElapsedTime(start).TotalSeconds;
-        }
-
-        // Not counted: it pays for caches and code generation.
-        Step(widest.IndexOf(widest.Max()));
-        double seconds = SampledTime.Of(tokens, timedSteps, Step);
-        return new PlanPart(RunPlan.Names.Training, seconds / steps * order.TotalSteps, $"{order.TotalSteps:N0} steps");
+    private double Step(Trainer trainer, int step)
+    {
+        stop.ThrowIfCancellationRequested();
+        long start = clock.GetTimestamp();
+        run.BeginStep(step);
+        trainer.TakeStep(run.Order.At(step), givenRate: 0);
+        run.EndStep();
+        return clock.GetElapsedTime(start).TotalSeconds;
     }
 
     private PlanPart Validation(Trainer trainer)
