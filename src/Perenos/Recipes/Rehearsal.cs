@@ -12,8 +12,9 @@ namespace Perenos.Recipes;
 /// </summary>
 internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
-    // Steps that are timed beside the heaviest: by a dry run a fiftieth of the run, within these ends; by a run, which soon knows better, two.
-    private const int RehearsedShare = 50, LeastSteps = 4, MostSteps = 16, BriefSteps = 2;
+    // Steps that are timed beside the heaviest: by a dry run as many as take about so long, within these ends; by a run, which soon knows better, two.
+    private const int LeastSteps = 4, MostSteps = 32, BriefSteps = 2;
+    private const double RehearsedSeconds = 6;
 
     // Of many batches that are only read so many are timed beside the heaviest; of few the heaviest stands for all.
     private const int RehearsedBatches = 2, FewBatches = 8;
@@ -21,8 +22,8 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
     // How soon the base ends its answers is seen only by answering: a share of what answering all to the limit would take.
     private const double AnsweringShare = 0.1;
 
-    // Over its steps a run comes to hold more than its heaviest pieces do: 3 to 21 % in seven kinds of run (benchmarks/results, plan).
-    private const double Growth = 1.09;
+    // Over its steps a run comes to hold more than its heaviest pieces do (benchmarks/results, plan).
+    private const double Growth = 1.07;
 
     // Written to time saving; more waits longer for the disk and says no more.
     private const long MostSavedBytes = 64 << 20;
@@ -42,7 +43,8 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
         // What the run itself will rehearse; more steps than it times tell more of the training.
         PlanPart[] brief = Brief(trainer);
         double own = clock.GetElapsedTime(start).TotalSeconds;
-        var training = Training(trainer, Math.Clamp(run.Order.TotalSteps / RehearsedShare, LeastSteps, MostSteps));
+        double perStep = brief[0].Seconds / run.Order.TotalSteps;
+        var training = Training(trainer, (int)Math.Clamp(RehearsedSeconds / perStep, LeastSteps, MostSteps));
         var adapted = Answering(share: 0);
         var bare = run.Adapter is null ? adapted : AsBase(() => Answering(share: 0));
         double reading = Reading(TestBatches()) + Reading(ReferenceBatches());
