@@ -90,7 +90,7 @@ internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, Cancellatio
 
     private PlanPart Training(Trainer trainer, int timedSteps)
     {
-        double seconds = SampledTime.Of([.. StepSizes.Select(step => step.Tokens)], timedSteps, step => Step(trainer, step));
+        double seconds = SampledTime.OfStretch([.. StepSizes.Select(step => step.Tokens)], timedSteps, step => Step(trainer, step));
         return new PlanPart(RunPlan.Names.Training, seconds / StepSizes.Count * run.Order.TotalSteps, $"{run.Order.TotalSteps:N0} steps");
     }
 

@@ -34,5 +34,28 @@ public sealed class SampledTimeTests
     }
 
     [Fact]
-    public void Nothing_takes_no_time() => Assert.Equal(0, SampledTime.Of([], 4, _ => throw new InvalidOperationException()));
+    public void A_stretch_is_measured_in_order_where_it_weighs_what_all_do()
+    {
+        List<int> measured = [];
+        double seconds = SampledTime.OfStretch([1, 1, 8, 5, 6, 4, 9], 3, piece =>
+        {
+            measured.Add(piece);
+            return new double[] { 0, 0, 0, 7, 8, 6, 0 }[piece];
+        });
+
+        Assert.Equal([3, 4, 5], measured);
+        Assert.Equal((3 * 2 + 15) / 15.0 * 34, SampledTime.OfStretch([1, 1, 8, 5, 6, 4, 9], 3, piece => 2 + new double[] { 1, 1, 8, 5, 6, 4, 9 }[piece]), 9);
+        Assert.Equal(21.0 / 15 * 34, seconds, 9);
+    }
+
+    [Fact]
+    public void Of_fewer_pieces_all_are_measured() =>
+        Assert.Equal(9, SampledTime.OfStretch([5, 1], 7, piece => 4 + piece), 12);
+
+    [Fact]
+    public void Nothing_takes_no_time()
+    {
+        Assert.Equal(0, SampledTime.Of([], 4, _ => throw new InvalidOperationException()));
+        Assert.Equal(0, SampledTime.OfStretch([], 4, _ => throw new InvalidOperationException()));
+    }
 }
