@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using Perenos.Runs;
 
 namespace Perenos.Cli;
@@ -42,12 +43,13 @@ internal static class ArgumentMistake
 
     private static string? NotANumber(ParseError error)
     {
-        if ((error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult) is not { Tokens: [var value] } result)
+        if ((error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult) is not { Tokens.Count: > 0 } result)
             return null;
-        var type = Nullable.GetUnderlyingType(result.Option.ValueType) ?? result.Option.ValueType;
-        return type == typeof(int) || type == typeof(ulong) ? $"{result.Option.Name} {value.Value} is not a whole number."
-            : type == typeof(double) ? $"{result.Option.Name} {value.Value} is not a number."
-            : null;
+        var type = Nullable.GetUnderlyingType(result.Option.ValueType) ?? result.Option.ValueType.GetElementType() ?? result.Option.ValueType;
+        string? kind = type == typeof(int) || type == typeof(ulong) ? "whole number" : type == typeof(double) ? "number" : null;
+        // Of several values the first that is none; all may be numbers, and one too large.
+        var wrong = result.Tokens.FirstOrDefault(token => !double.TryParse(token.Value, CultureInfo.InvariantCulture, out _)) ?? result.Tokens[^1];
+        return kind is null ? null : $"{result.Option.Name} {wrong.Value} is not a {kind}.";
     }
 
     private static string Suggest(string word, IEnumerable<string> candidates, string help) =>

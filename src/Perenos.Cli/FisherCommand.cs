@@ -22,6 +22,7 @@ internal static class FisherCommand
         var batch = new Option<int>("--batch-size") { Description = "Examples in a backward pass of the sampled form; fewer mean less noise and more time.", DefaultValueFactory = _ => 1, HelpName = "number" };
         var sketch = new Option<int>("--sketch") { Description = "Rows of what the weights do together, by which tune forecasts forgetting; each is 2 bytes for every seventh weight. 0 for none.", DefaultValueFactory = _ => FisherSketch.DefaultRows, HelpName = "number" };
         var add = new Option<string?>("--add") { Description = "Earlier Fisher file of the same base whose values are added.", HelpName = "file" };
+        var online = new Option<bool>("--online") { Description = "The earlier file may be of the model that this one was trained from: each task is estimated where it was learnt." };
         var decay = new Option<double>("--decay") { Description = "Weight of the earlier values.", DefaultValueFactory = _ => 1, HelpName = "number" };
         var seed = new Option<ulong>("--seed") { Description = "Seed of examples and labels.", HelpName = "number" };
         var dtype = new Option<string>("--dtype") { Description = "auto (measured), float32 or bfloat16.", DefaultValueFactory = _ => "auto" };
@@ -29,7 +30,7 @@ internal static class FisherCommand
             "perenos fisher --model base --data general.txt --output fisher.safetensors",
             "perenos tune --model base --data pairs.jsonl --method full --fisher fisher.safetensors --forget-at-most 0.02",
             "perenos fisher show fisher.safetensors")
-        { model, data, output, prompt, completion, estimator, tokens, length, batch, sketch, add, decay, seed, dtype, Show() };
+        { model, data, output, prompt, completion, estimator, tokens, length, batch, sketch, add, online, decay, seed, dtype, Show() };
         command.SetAction(parsed =>
         {
             var request = new FisherRequest
@@ -42,6 +43,7 @@ internal static class FisherCommand
                 MostTokens = parsed.GetValue(tokens),
                 SketchRows = parsed.GetValue(sketch),
                 Earlier = parsed.GetValue(add),
+                IsOnline = parsed.GetValue(online),
                 Decay = parsed.GetValue(decay),
                 Seed = parsed.GetValue(seed),
                 Dtype = parsed.GetValue(dtype)!,

@@ -20,7 +20,7 @@ internal static class OpeningDisplay
                 return open(new SlowOpening(TimeProvider.System, (name, done, total) =>
                 {
                     if (!tasks.TryGetValue(name, out var task))
-                        tasks[name] = task = context.AddTask($"{name} ({total:N0} MB)", maxValue: total);
+                        tasks[name] = task = context.AddTask($"{name} ({total:N0})", maxValue: total);
                     task.Value = done;
                 }));
             });

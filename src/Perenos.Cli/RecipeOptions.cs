@@ -73,6 +73,8 @@ internal sealed class RecipeOptions
             static void Guarded(JsonObject tree) => Section(Section(tree, "retention"), "penalty")["kind"] ??= "ewc";
             Text(command, "--penalty", "retention.penalty.kind", "Against forgetting: ewc or l2sp, with --method full or lora.");
             Text(command, "--fisher", "retention.penalty.fisher", "EWC: file that perenos fisher wrote for this model.", Guarded);
+            Text(command, "--keep", "retention.penalty.keep.path", "EWC: text that shall not be forgotten; the run estimates its Fisher file first.", Guarded);
+            Number<int>(command, "--keep-tokens", "retention.penalty.keep.tokens", "EWC: tokens of that text to use.", Guarded);
             Number<double>(command, "--lambda", "retention.penalty.lambda", "Strength of the penalty.", Guarded);
             Number<double>(command, "--forget-at-most", "retention.penalty.forget_at_most", "EWC: loss that the kept text may gain, in nats per token; steers the strength.", Guarded);
             Text(command, "--replay", "retention.replay.path", "Against forgetting: text that is learnt beside the data.", tree => Section(Section(tree, "retention"), "replay")["kind"] = "text");

@@ -58,6 +58,9 @@ public sealed class RunFolder : IDisposable
     /// <summary>Folder of the trained model, where all weights were trained.</summary>
     public string Model => In("model");
 
+    /// <summary>The Fisher file that the run itself estimated; absent where the recipe names one, or none is needed.</summary>
+    public string Fisher => FisherIn(Path);
+
     /// <summary>Folder of the training checkpoints.</summary>
     public string Checkpoints => In("checkpoints");
 
@@ -69,6 +72,9 @@ public sealed class RunFolder : IDisposable
 
     /// <summary>Whether it is a run in stages.</summary>
     public bool IsStaged => ConfigFile.Has(Config, "stages");
+
+    /// <summary>Where the run in a folder keeps the Fisher file that it estimates; there need be none yet.</summary>
+    public static string FisherIn(string folder) => System.IO.Path.Combine(folder, "fisher.safetensors");
 
     /// <summary>Folder of one training checkpoint; write it with <see cref="AtomicFile.WriteFolder"/>.</summary>
     public string CheckpointAt(long step) =>

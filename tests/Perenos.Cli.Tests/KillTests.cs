@@ -113,6 +113,7 @@ public sealed class KillTests : IDisposable
         { "p-tuning", """{ "method": { "kind": "p-tuning", "encoder": "lstm" } }""" },
         { "bias and norm", """{ "method": { "kind": "norm" } }""" },
         { "ewc", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "ewc", "fisher": "FISHER", "forget_at_most": 0.001 } } }""" },
+        { "ewc of kept text", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "ewc", "keep": { "path": "OTHER" } } } }""" },
         { "l2sp", """{ "method": { "kind": "full" }, "retention": { "penalty": { "kind": "l2sp" } } }""" },
         { "replay", """{ "method": { "kind": "full" }, "retention": { "replay": { "kind": "text", "path": "OTHER", "share": 0.2 } } }""" },
         { "mixture", """{ "method": { "kind": "full" }, "data": { "mix": [{ "path": "OTHER", "share": 0.2 }] } }""" },

@@ -99,8 +99,11 @@ public abstract record PenaltyConfig
 /// <summary>Elastic weight consolidation: F is the diagonal Fisher information of the text that is to be kept.</summary>
 public sealed record EwcConfig : PenaltyConfig
 {
-    /// <summary>File that <c>perenos fisher</c> wrote for this base.</summary>
-    public required string Fisher { get; init; }
+    /// <summary>File that <c>perenos fisher</c> wrote for this base; beside <see cref="Keep"/> a file of earlier tasks, whose values are added.</summary>
+    public string? Fisher { get; init; }
+
+    /// <summary>The text that is to be kept, where the run itself shall estimate F at its start.</summary>
+    public KeepConfig? Keep { get; init; }
 
     /// <summary>λ: how many nats of the new text a nat of the old one is worth; with a budget, where it begins.</summary>
     public double Lambda { get; init; } = 1e5;
@@ -115,6 +118,28 @@ public sealed record EwcConfig : PenaltyConfig
     /// <inheritdoc/>
     [JsonIgnore]
     public override double? Budget => ForgetAtMost;
+}
+
+/// <summary>Text that shall not be forgotten; what also stands in validation, test or <c>evaluation.reference</c> is left out.</summary>
+public sealed record KeepConfig
+{
+    /// <summary>What <see cref="DataConfig.Path"/> may be; of a folder with parts only what is for training is read.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Template of the prompt; without templates, what its keys say.</summary>
+    public string? Prompt { get; init; }
+
+    /// <summary>Template of the completion.</summary>
+    public string? Completion { get; init; }
+
+    /// <summary>Template of plain text.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>Tokens to use, drawn by example.</summary>
+    public int Tokens { get; init; } = 50_000;
+
+    /// <summary>Weight of the values of earlier tasks.</summary>
+    public double Decay { get; init; } = 1;
 }
 
 /// <summary>L2-SP: F is 1 everywhere.</summary>

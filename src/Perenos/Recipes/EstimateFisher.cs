@@ -33,6 +33,9 @@ public sealed record FisherRequest
     /// <summary>An earlier file of the same base whose values are added, or none.</summary>
     public string? Earlier { get; init; }
 
+    /// <summary>Whether the earlier file may be of the weights that these were trained from: the online form, where each task is estimated where it was learnt.</summary>
+    public bool IsOnline { get; init; }
+
     /// <summary>Rows of the sketch, by which forgetting is forecast; 0 for none. Each is 2 bytes for every seventh weight.</summary>
     public int SketchRows { get; init; } = FisherSketch.DefaultRows;
 
@@ -53,19 +56,31 @@ public static class EstimateFisher
     /// <exception cref="PerenosException">Model, text or the earlier file cannot be used.</exception>
     public static FisherOrigin Run(FisherRequest request, Action<int, int> progress, CancellationToken stop)
     {
+        using var pretrained = Pretrained.Open(HubLocation.InCache(request.Model, HubKind.Model), ComputeTypes.Choose(request.Dtype).Type);
+        return Of(pretrained, request, new HashSet<string>(), progress, stop);
+    }
+
+    /// <summary>Runs a request on a model that is open, without adapters.</summary>
+    /// <param name="pretrained">The model.</param>
+    /// <param name="request">What is estimated.</param>
+    /// <param name="judged">Keys of records that are left out.</param>
+    /// <param name="progress">Told how many passes are done.</param>
+    /// <param name="stop">Asks to stop.</param>
+    internal static FisherOrigin Of(Pretrained pretrained, FisherRequest request, IReadOnlySet<string> judged, Action<int, int> progress, CancellationToken stop)
+    {
         if (request.BatchSize < 1 || request.MostTokens < 2 || request.SketchRows < 0 || !(request.Decay is >= 0 and <= 1))
             throw new PerenosException($"Batch size {request.BatchSize}, tokens {request.MostTokens}, sketch {request.SketchRows} and decay {request.Decay} are not all usable.", "Use at least 1 example, at least 2 tokens, 0 or more rows, and a decay of 0 to 1.");
-        var type = ComputeTypes.Choose(request.Dtype).Type;
-        using var pretrained = Pretrained.Open(HubLocation.InCache(request.Model, HubKind.Model), type);
         string hash = Fingerprint.OfWeights(pretrained.Location);
         using var earlier = request.Earlier is { } path ? FisherFile.Open(path) : null;
+        if (earlier is not null && earlier.Origin.BaseHash != hash && !request.IsOnline)
+            throw new PerenosException($"{request.Earlier} was estimated on {earlier.Origin.Base}, whose weights are not those of {request.Model}.", "If this model was trained from that one, add --online: each task then counts as it was where it was learnt.");
         // Looked at first: an hour of estimating must not end in a refusal.
-        var before = earlier?.ValuesFor(pretrained.Model.Parts.Weights, hash);
+        var before = earlier?.ValuesFor(pretrained.Model.Parts.Weights, earlier.Origin.BaseHash);
         IReadOnlyDictionary<string, Tensor>? sketchBefore = null;
         try
         {
             sketchBefore = earlier?.SketchFor(pretrained.Model.Parts.Weights);
-            var examples = Examples(request, pretrained);
+            var examples = Examples(request, pretrained, judged);
             using var fisher = FisherInformation.Estimate(pretrained.Model, examples, request.Estimator, request.BatchSize, request.Seed, request.SketchRows, progress, stop);
             var origin = new FisherOrigin
             {
@@ -77,7 +92,7 @@ public static class EstimateFisher
                 Tokens = fisher.Tokens,
                 Passes = fisher.Passes,
                 Seed = request.Seed,
-                ComputeType = type.ToString(),
+                ComputeType = pretrained.Model.Embedding.Weight.dtype.ToString(),
             };
             if (before is not null)
             {
@@ -96,11 +111,12 @@ public static class EstimateFisher
     }
 
     // A seeded draw of whole examples until there are tokens enough.
-    private static List<Example> Examples(FisherRequest request, Pretrained pretrained)
+    private static List<Example> Examples(FisherRequest request, Pretrained pretrained, IReadOnlySet<string> judged)
     {
         var renderer = Rendering.For(pretrained, request.Data.Template);
         var limit = new LengthLimit((int)Math.Min(request.Data.MaximumLength, pretrained.Model.Config.MaximumLength));
-        List<Example> all = [.. limit.Apply(RunData.ReadRecords(request.Data, request.Data.Path).Records.Select(renderer.Render))];
+        var records = RunData.ReadRecords(request.Data, request.Data.Path).Records.Where(record => record.IsForTraining && !judged.Contains(Record.KeyOf(record.PromptText)));
+        List<Example> all = [.. limit.Apply(records.Select(renderer.Render))];
         List<Example> drawn = [];
         int tokens = 0;
         foreach (int index in Seed.Permutation(request.Seed, "examples", all.Count))
@@ -111,6 +127,8 @@ public static class EstimateFisher
             tokens += all[index].LearntTokens;
         }
 
+        if (drawn.Count == 0 && judged.Count > 0)
+            throw new PerenosException($"{request.Data.Path} holds nothing to keep: all its training records stand in validation, test or the text on which forgetting is measured.", "Name other text.");
         return drawn;
     }
 }

@@ -48,6 +48,8 @@ public sealed class PreparedRun : IDisposable
     /// <summary>What keeps the weights near where they started, or none.</summary>
     public IWeightPull? Penalty { get; private init; }
 
+    private RunFisher? Fisher { get; init; }
+
     /// <summary>The frozen base that a second copy of the weights holds, where the objective needs one.</summary>
     private Pretrained? Reference { get; init; }
 
@@ -98,8 +100,9 @@ public sealed class PreparedRun : IDisposable
     /// <param name="config">The configuration.</param>
     /// <param name="opening">Told how far the opening of the model, and the reading of streamed data, have come.</param>
     /// <param name="stop">Asks to stop reading streamed data; nothing half-made stays.</param>
+    /// <param name="fisherFile">Where a Fisher file that the run itself estimates stays, and is found again; without it none stays.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
-    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, CancellationToken stop = default)
+    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, CancellationToken stop = default, string? fisherFile = null)
     {
         config = RunRules.Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
@@ -113,6 +116,7 @@ public sealed class PreparedRun : IDisposable
         };
         Adapter? frozen = null;
         RunData? data = null;
+        RunFisher? fisher = null;
         try
         {
             frozen = AdapterStart.FrozenOf(config, pretrained);
@@ -122,6 +126,7 @@ public sealed class PreparedRun : IDisposable
             // Without an adapter: what the base writes is the base's.
             frozen?.Detach();
             var mixture = Recipes.Mixture.Of(config, pretrained, renderer, data, reading);
+            fisher = RunFisher.Of(config, pretrained, data, fisherFile, opening, stop);
             frozen?.Attach();
             var adapter = AdapterStart.Of(config, pretrained, data);
             if (config.Training.LearningRate is null)
@@ -137,7 +142,8 @@ public sealed class PreparedRun : IDisposable
             return new PreparedRun(config, compute, pretrained, renderer, data, mixture, adapter, trainables)
             {
                 Frozen = frozen,
-                Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables),
+                Penalty = Retention.PenaltyOf(config, pretrained, adapter, trainables, fisher),
+                Fisher = fisher,
                 Reference = reference,
                 Noise = noise,
                 Sampling = sampling,
@@ -146,6 +152,7 @@ public sealed class PreparedRun : IDisposable
         }
         catch
         {
+            fisher?.Dispose();
             data?.Dispose();
             frozen?.Dispose();
             pretrained.Dispose();
@@ -188,6 +195,7 @@ public sealed class PreparedRun : IDisposable
         foreach (var source in Mixture)
             (source.Examples as IDisposable)?.Dispose();
         Penalty?.Dispose();
+        Fisher?.Dispose();
         Reference?.Dispose();
         Adapter?.Dispose();
         Frozen?.Dispose();

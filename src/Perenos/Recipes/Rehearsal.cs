@@ -13,8 +13,8 @@ namespace Perenos.Recipes;
 internal sealed class Rehearsal(PreparedRun run, TimeProvider clock, CancellationToken stop)
 {
     // Steps that are timed beside the heaviest: by a dry run as many as take about so long, within these ends; by a run, which soon knows better, two.
-    private const int LeastSteps = 4, MostSteps = 32, BriefSteps = 2;
-    private const double RehearsedSeconds = 6;
+    private const int LeastSteps = 4, MostSteps = 64, BriefSteps = 2;
+    private const double RehearsedSeconds = 12;
 
     // Of many batches that are only read so many are timed beside the heaviest; of few the heaviest stands for all.
     private const int RehearsedBatches = 2, FewBatches = 8;

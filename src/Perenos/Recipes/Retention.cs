@@ -33,6 +33,10 @@ internal static class Retention
             throw new PerenosException($"retention.penalty guards the base's weights, and the method {config.Method.Name} leaves them as they are.", "Use --method full or lora, or remove the penalty.");
         if (config.Method is LoraConfig lora && (lora.Start != LoraStart.Random || lora.Bias != LoraBias.None || lora.ModulesToSave.Count > 0 || lora.TrainableTokens is { Count: > 0 }))
             throw new PerenosException("retention.penalty reaches the low-rank updates of a LoRA that starts at 0, and method.start, method.bias, method.modules_to_save or method.trainable_tokens ask for more.", "Remove those keys, or the penalty.");
+        if (penalty is EwcConfig { Fisher: null, Keep: null })
+            throw new PerenosException("retention.penalty of kind ewc names nothing that shall be kept.", "Set retention.penalty.keep.path (--keep TEXT), or retention.penalty.fisher (--fisher FILE, which perenos fisher wrote).");
+        Demand(penalty is not EwcConfig { Keep.Tokens: < 2 }, "penalty.keep.tokens", (penalty as EwcConfig)?.Keep?.Tokens, "2 or more; 50000 is the default");
+        Demand(penalty is not EwcConfig { Keep: not null and not { Decay: >= 0 and <= 1 } }, "penalty.keep.decay", (penalty as EwcConfig)?.Keep?.Decay, "0 to 1");
         Demand(penalty.Strength >= 0 && double.IsFinite(penalty.Strength), "penalty.lambda", penalty.Strength, "0 (off) or more");
         Demand(penalty.Budget is null or > 0 && penalty.Budget is not double.PositiveInfinity, "penalty.forget_at_most", penalty.Budget, "more than 0, such as 0.02 nats per token");
         Demand(penalty is not { Budget: not null, Strength: 0 }, "penalty.lambda", penalty.Strength, "a start above 0: a budget cannot steer it from 0");
@@ -45,16 +49,16 @@ internal static class Retention
     }
 
     /// <summary>The penalty, anchored at the weights as they are; none where none is asked for.</summary>
-    public static IWeightPull? PenaltyOf(RunConfig config, Pretrained pretrained, Adapter? adapter, IReadOnlyList<Trainable> trainables)
+    public static IWeightPull? PenaltyOf(RunConfig config, Pretrained pretrained, Adapter? adapter, IReadOnlyList<Trainable> trainables, RunFisher? fisher)
     {
         if (config.Retention.Penalty is not { } penalty)
             return null;
         IWeightPull Pull(IReadOnlyDictionary<string, Tensor>? importance, FisherSketch? sketch) =>
             adapter is null ? new AnchorPenalty(trainables, importance, penalty, sketch: sketch) : new LowRankPenalty(adapter, importance, penalty, sketch);
-        if (penalty is not EwcConfig ewc)
+        if (fisher is null)
             return Pull(importance: null, sketch: null);
         var weights = adapter is null ? trainables.ToDictionary(trainable => trainable.Name, trainable => trainable.Tensor) : LowRankPenalty.WeightsOf(adapter);
-        var file = FisherFile.Open(ewc.Fisher);
+        var file = FisherFile.Open(fisher.Path);
         IReadOnlyDictionary<string, Tensor> values = new Dictionary<string, Tensor>();
         try
         {

@@ -226,7 +226,7 @@ internal static class RunReport
     {
         var retention = run.Config.Retention;
         if (retention.Penalty is { } penalty)
-            yield return string.Create(CultureInfo.InvariantCulture, $"{(penalty is EwcConfig ? "elastic weight consolidation" : "L2-SP")}, λ {penalty.Strength:G3}{(penalty.Budget is { } most ? $", steered to at most {most} nats" : "")}");
+            yield return string.Create(CultureInfo.InvariantCulture, $"{(penalty is EwcConfig ewc ? $"elastic weight consolidation{(ewc.Keep is { } keep ? $" of {ShortName(keep.Path)}" : "")}" : "L2-SP")}, λ {penalty.Strength:G3}{(penalty.Budget is { } most ? $", steered to at most {most} nats" : "")}");
         if (retention.Replay is { } replay)
             yield return string.Create(CultureInfo.InvariantCulture, $"replay of {run.Mixture[^1].Examples.Count:N0} texts {(replay is TextReplay text ? $"of {ShortName(text.Path)}" : "written by the base")}, {replay.Share:P0} of all learnt tokens");
         if (retention.Distillation is { } distillation)

@@ -2,9 +2,9 @@ using Perenos.Models;
 
 namespace Perenos.Recipes;
 
-/// <summary>Progress of opening a model and of reading streamed data, kept back where it is quick.</summary>
+/// <summary>Progress of what comes before a run's first step (opening the model, reading streamed data, estimating a Fisher file), kept back where it is quick.</summary>
 /// <param name="clock">Measures how long it takes.</param>
-/// <param name="tell">Told what is going on, and how many megabytes of how many were read.</param>
+/// <param name="tell">Told what is going on, and how many megabytes or pieces of how many are done.</param>
 public sealed class SlowOpening(TimeProvider clock, Action<string, int, int> tell) : IProgress<OpenProgress>
 {
     private static readonly TimeSpan Quick = TimeSpan.FromSeconds(1);
@@ -15,6 +15,13 @@ public sealed class SlowOpening(TimeProvider clock, Action<string, int, int> tel
     /// <inheritdoc/>
     public void Report(OpenProgress value) => Report("opening the model", value.Read, value.Total);
 
+    /// <summary>Tells how many pieces of how many are done.</summary>
+    public void ReportPiece(string what, int done, int total)
+    {
+        if (clock.GetElapsedTime(_start) > Quick)
+            tell(what, done, total);
+    }
+
     /// <summary>Tells how many bytes of how many were read, each megabyte once.</summary>
     public void Report(string what, long read, long total)
     {
@@ -22,6 +29,6 @@ public sealed class SlowOpening(TimeProvider clock, Action<string, int, int> tel
         if (now == _last || clock.GetElapsedTime(_start) <= Quick)
             return;
         _last = now;
-        tell(what, now.Item2, Math.Max(1, (int)(total >> 20)));
+        tell($"{what}, MB", now.Item2, Math.Max(1, (int)(total >> 20)));
     }
 }

@@ -27,6 +27,8 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
                 RunData.ReadRecords(new DataConfig { Path = labels.Path, Text = labels.Prompt }, labels.Path);
             if (stage.Retention.Replay is TextReplay replay)
                 RunData.ReadRecords(new DataConfig { Path = replay.Path }, replay.Path);
+            if (stage.Retention.Penalty is EwcConfig { Keep: { } keep })
+                _ = RecordSource.Of(RunFisher.DataOf(keep), keep.Path, isPreference: false).Read().First();
         }
 
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);

@@ -35,6 +35,9 @@ internal sealed record StagePlan
     /// <summary>What it leaves.</summary>
     public TrainedModel Result => TrainedModel.Of(Config, Folder);
 
+    // What the weights that it leaves shall not forget, as the next stage adds it to what it keeps itself; null where nothing is kept.
+    private string? Kept => Config.Retention.Penalty is not EwcConfig ewc ? From?.Kept : ewc.Keep is null ? ewc.Fisher : RunFolder.FisherIn(Folder);
+
     // The method whose adapter it leaves last; null where it leaves none.
     private MethodConfig? Held => Stage.Method is not FullConfig ? Stage.Method : Start.Adapter is null ? null : From!.Held;
 
@@ -99,7 +102,7 @@ internal sealed record StagePlan
                 Data = stage.Data ?? config.Data,
                 Method = stage.Method,
                 Training = stage.Training,
-                Retention = stage.Retention,
+                Retention = stage.Retention.Penalty is EwcConfig { Keep: not null, Fisher: null } ewc ? stage.Retention with { Penalty = ewc with { Fisher = from?.Kept } } : stage.Retention,
                 Evaluation = config.Evaluation,
                 Seed = config.Seed,
                 Dtype = config.Dtype,
@@ -157,8 +160,8 @@ internal sealed record StagePlan
             throw new PerenosException($"The stage {Stage.Name}: {problem.Message}", problem.Hint, problem);
         }
 
-        if (Stage.Retention.Penalty is EwcConfig && From is not null)
-            throw new PerenosException($"The stage {Stage.Name} has a Fisher file of the base, but starts from {From.Stage.Name}.", "Put the stage with elastic weight consolidation first (or set from: base), or use l2sp, replay or distillation here.");
+        if (Stage.Retention.Penalty is EwcConfig { Keep: null } && From is not null)
+            throw new PerenosException($"The stage {Stage.Name} has a Fisher file of the base, but starts from {From.Stage.Name}.", "Set retention.penalty.keep.path in its place: the stage then estimates at its start what that text rests on, and adds what the stages before it kept.");
         if (Stage.Data is { } own && own.Path == config.Data.Path && config.Data.Test is null && (own.TestShare, own.ValidationShare, own.Test, own.Validation) != (config.Data.TestShare, config.Data.ValidationShare, config.Data.Test, config.Data.Validation))
             throw new PerenosException($"The stage {Stage.Name} divides {own.Path} otherwise than the target: it would learn from the target's test.", "Give both the same shares for validation and test.");
         if (Stage.SelfTraining is not null && Config.Data.Mix is not null)

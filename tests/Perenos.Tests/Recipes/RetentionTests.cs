@@ -4,7 +4,9 @@ using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Testing;
 using Perenos.Text.Data;
+using Perenos.Transfer;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace Perenos.Tests.Recipes;
 
@@ -13,7 +15,7 @@ public sealed class RetentionTests : IDisposable
 {
     private readonly TinyProject _project = new();
 
-    public static TheoryData<string> Refused => ["random", "adapter", "more than the product", "share", "budget", "lambda", "temperature", "nothing but what is measured"];
+    public static TheoryData<string> Refused => ["random", "adapter", "more than the product", "share", "budget", "lambda", "nothing kept", "tokens", "decay", "temperature", "nothing but what is measured"];
 
     public void Dispose() => _project.Dispose();
 
@@ -118,6 +120,60 @@ public sealed class RetentionTests : IDisposable
         Assert.Contains("another base", Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Text_that_is_kept_is_estimated_at_the_start_as_by_the_command_and_once()
+    {
+        string model = Pretrain(), text = Text();
+        RunConfig Guarded(EwcConfig penalty) => Tuning(model, new FullConfig(), new RetentionConfig { Penalty = penalty with { Lambda = 1e6 } });
+        var kept = Guarded(new EwcConfig { Keep = new KeepConfig { Path = text } });
+        _project.Run(kept, "kept");
+        var folder = _project.Open("kept");
+        string made = _project.PathOf("made.safetensors");
+        Estimate(new FisherRequest { Model = model, Data = kept.Data with { Path = text, Prompt = null, Completion = null }, Output = made, Seed = kept.Seed });
+        Assert.Equal(File.ReadAllBytes(made), File.ReadAllBytes(folder.Fisher));
+        Assert.Equal(kept.Retention, ConfigFile.Read<RunConfig>(folder.Config).Retention);
+
+        _project.Run(Guarded(new EwcConfig { Fisher = made }), "given");
+        Assert.Equal(RunComparison.Steps(_project.Open("given")), RunComparison.Steps(folder));
+
+        _project.Interrupt(kept, "interrupted", atStep: 3);
+        // Not estimated again: what is kept is as it was when the run began.
+        File.WriteAllText(text, "Something else entirely.");
+        _project.Resume("interrupted");
+        RunComparison.Equal(folder, _project.Open("interrupted"));
+    }
+
+    [Fact]
+    public void Earlier_tasks_are_added_as_they_were_where_they_were_learnt()
+    {
+        string model = Pretrain(), earlier = Fisher(model), text = Text();
+        _project.Run(Tuning(model, new FullConfig(), new RetentionConfig()), "first");
+        string grown = _project.Open("first").Model, alone = _project.PathOf("alone.safetensors"), summed = _project.PathOf("summed.safetensors");
+        var request = new FisherRequest { Model = grown, Data = new DataConfig { Path = text }, Output = alone };
+        Estimate(request);
+        var refused = Assert.Throws<PerenosException>(() => Estimate(request with { Output = summed, Earlier = earlier }));
+        Assert.Contains("--online", refused.Hint, StringComparison.Ordinal);
+        Estimate(request with { Output = summed, Earlier = earlier, IsOnline = true, Decay = 0.5 });
+
+        using var before = FisherFile.Open(earlier);
+        using var own = FisherFile.Open(alone);
+        using var sum = FisherFile.Open(summed);
+        Assert.Equal((2, own.Origin.BaseHash), (sum.Origin.Tasks, sum.Origin.BaseHash));
+        foreach (string name in own.Tensors.Keys)
+        {
+            using var scope = NewDisposeScope();
+            Assert.True(allclose(own.Values(name) + 0.5 * before.Values(name), sum.Values(name), rtol: 1e-6, atol: 0));
+        }
+    }
+
+    [Fact]
+    public void Text_that_only_repeats_what_is_measured_cannot_be_kept()
+    {
+        var config = Tuning(Pretrain(), new FullConfig(), new RetentionConfig());
+        var kept = config with { Retention = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = config.Evaluation.Reference! } } } };
+        Assert.Contains("nothing to keep", Assert.Throws<PerenosException>(() => PreparedRun.Open(kept, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [MemberData(nameof(Refused))]
     public void What_has_no_meaning_is_refused_before_training(string mistake)
@@ -136,10 +192,13 @@ public sealed class RetentionTests : IDisposable
             "share" => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "x", Share = 1 } } },
             "budget" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", ForgetAtMost = 0 } } },
             "lambda" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "x", Lambda = 0, ForgetAtMost = 1 } } },
+            "nothing kept" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig() } },
+            "tokens" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = "x", Tokens = 1 } } } },
+            "decay" => pretrained with { Retention = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = "x", Decay = 2 } } } },
             "temperature" => pretrained with { Retention = new RetentionConfig { Distillation = new DistillationConfig { Temperature = 0 } } },
             _ => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = config.Evaluation.Reference! } } },
         };
-        string expected = mistake.StartsWith("nothing", StringComparison.Ordinal) ? "nothing to mix in" : "retention";
+        string expected = mistake == "nothing but what is measured" ? "nothing to mix in" : "retention";
         Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
@@ -156,7 +215,12 @@ public sealed class RetentionTests : IDisposable
     private string Fisher(string model)
     {
         string path = _project.PathOf("fisher.safetensors");
-        EstimateFisher.Run(new FisherRequest { Model = model, Data = new DataConfig { Path = _project.PathOf("general.jsonl") }, Output = path, Dtype = "float32" }, (_, _) => { }, CancellationToken.None);
+        Estimate(new FisherRequest { Model = model, Data = new DataConfig { Path = _project.PathOf("general.jsonl") }, Output = path });
         return path;
     }
+
+    private string Text() => _project.Write("kept.jsonl", string.Concat(new[] { "The bridge is closed.", "Le pont est fermé ce soir.", "Nobody was hurt." }
+        .Select(text => new JsonObject { ["text"] = text }.ToJsonString() + "\n")));
+
+    private static void Estimate(FisherRequest request) => EstimateFisher.Run(request with { Dtype = "float32" }, (_, _) => { }, CancellationToken.None);
 }

@@ -1,9 +1,11 @@
+using Perenos.Checkpoints;
 using Perenos.Evaluation;
 using Perenos.Recipes;
 using Perenos.Runs;
 using Perenos.Runs.Config;
 using Perenos.Testing;
 using Perenos.Training;
+using Perenos.Transfer;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -165,12 +167,26 @@ public sealed class StagesTests : IDisposable
         AssertRefused("cannot name a stage", "letters", Stage("a/b", SmallLora));
         AssertRefused("stages is empty", "at least one");
         AssertRefused("The stage second: training.epochs", "more than 0", lora, Stage("second", SmallLora) with { Training = new TrainingConfig { Epochs = 0 } });
-        AssertRefused("Fisher file of the base", "first", lora, Stage("second", new FullConfig()) with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "fisher.safetensors" } } });
+        AssertRefused("Fisher file of the base", "keep.path", lora, Stage("second", new FullConfig()) with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "fisher.safetensors" } } });
         AssertRefused("otherwise than the target", "same shares", lora, Stage("second", SmallLora) with { Data = _run.Data with { TestShare = 0.3 } });
         AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { Data = _run.Data with { Path = "nowhere.jsonl" } });
         AssertRefused("nowhere.txt", "", lora, Stage("second", SmallLora) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "nowhere.txt" } } });
         AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { SelfTraining = new SelfTrainingConfig { Path = "nowhere.jsonl", Prompt = "{en}" } });
         AssertRefused("confidence of 0 to 1", "0.8", Stage("first", SmallLora) with { SelfTraining = new SelfTrainingConfig { Path = "nowhere.jsonl", Prompt = "{en}", Confidence = 2 } });
+    }
+
+    [Fact]
+    public void A_later_stage_keeps_its_text_and_what_the_stages_before_it_kept()
+    {
+        StageConfig Keeping(string name, string text) => Stage(name, new FullConfig()) with
+        {
+            Retention = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = _project.Write($"{name}.txt", text), Decay = 0.5 } } },
+        };
+        var summary = _project.RunStages(With(Keeping("first", "The bridge is closed.\n\nNobody was hurt."), Stage("between", new FullConfig()), Keeping("last", "Le pont est fermé ce soir.")), "kept").Summary;
+        using var first = FisherFile.Open(RunFolder.FisherIn(summary.Stages[0].Folder));
+        using var last = FisherFile.Open(RunFolder.FisherIn(summary.Stages[2].Folder));
+        Assert.Equal((1, 2, 0.5), (first.Origin.Tasks, last.Origin.Tasks, last.Origin.Decay));
+        Assert.Equal(Fingerprint.OfWeights(RunFolder.Open(summary.Stages[1].Folder).Model), last.Origin.BaseHash);
     }
 
     [Fact]
