@@ -59,7 +59,8 @@ internal static class LiveDisplay
             switch (happened)
             {
                 case RunEvent.Planned planned:
-                    steps = planned.Steps;
+                    // Each stage is planned by itself, and has a pace of its own.
+                    (steps, spent, first) = (planned.Steps, 0, -1);
                     Console.WriteLine(PlanLine(planned));
                     break;
                 case RunEvent.Validation measured:
