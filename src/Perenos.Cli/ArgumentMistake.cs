@@ -46,10 +46,13 @@ internal static class ArgumentMistake
         if ((error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult) is not { Tokens.Count: > 0 } result)
             return null;
         var type = Nullable.GetUnderlyingType(result.Option.ValueType) ?? result.Option.ValueType.GetElementType() ?? result.Option.ValueType;
-        string? kind = type == typeof(int) || type == typeof(ulong) ? "whole number" : type == typeof(double) ? "number" : null;
-        // Of several values the first that is none; all may be numbers, and one too large.
-        var wrong = result.Tokens.FirstOrDefault(token => !double.TryParse(token.Value, CultureInfo.InvariantCulture, out _)) ?? result.Tokens[^1];
-        return kind is null ? null : $"{result.Option.Name} {wrong.Value} is not a {kind}.";
+        bool isWhole = type == typeof(int) || type == typeof(ulong);
+        if (!isWhole && type != typeof(double))
+            return null;
+        bool IsNumber(Token token) => isWhole ? long.TryParse(token.Value, CultureInfo.InvariantCulture, out _) : double.TryParse(token.Value, CultureInfo.InvariantCulture, out _);
+        // All may be numbers, and one too large.
+        var wrong = result.Tokens.FirstOrDefault(token => !IsNumber(token)) ?? result.Tokens[^1];
+        return $"{result.Option.Name} {wrong.Value} is not a {(isWhole ? "whole number" : "number")}.";
     }
 
     private static string Suggest(string word, IEnumerable<string> candidates, string help) =>

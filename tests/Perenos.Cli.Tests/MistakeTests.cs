@@ -25,6 +25,7 @@ public sealed class MistakeTests : IDisposable
     [InlineData("tune --epochs many", "--epochs many is not a number", "perenos tune --help")]
     [InlineData("tune --steps 1.5", "--steps 1.5 is not a whole number", "perenos tune --help")]
     [InlineData("sweep --learning-rates 1e-3 fast 1e-2", "--learning-rates fast is not a number", "perenos sweep --help")]
+    [InlineData("sweep --ranks 8 1.5 32", "--ranks 1.5 is not a whole number", "perenos sweep --help")]
     [InlineData("quickstart --seed -1", "--seed -1 is not a whole number", "perenos quickstart --help")]
     [InlineData("tune --epochs", "--epochs", "perenos tune --help")]
     [InlineData("runs show", "name", "perenos runs show --help")]
