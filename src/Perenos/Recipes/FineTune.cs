@@ -22,7 +22,7 @@ public static class FineTune
     /// <exception cref="PerenosException">A mistake of the user; what was saved so far stays.</exception>
     public static RunResult Run(RunConfig config, RunFolder folder, RunListener listener, CancellationToken stop, int? pauseAt = null)
     {
-        using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress), stop, folder.Fisher);
+        using var run = PreparedRun.Open(config, new SlowOpening(listener.Clock, listener.Progress), folder.Fisher, stop);
         RunEnvironment.Capture(run.Compute.Type.ToString(), run.Compute.Reason, Engine()).Write(folder);
         if (run.Data.Files.Count > 0)
             DataFile.Write(folder.Data, run.Data.Files);
@@ -43,7 +43,7 @@ public static class FineTune
         if (RunSummary.Read(folder)?.Status == RunStatus.Finished)
             throw new PerenosException($"{folder.Name} is finished.", $"perenos runs show {folder.Path} shows it; to train longer, start a new run from {folder.Config} with more epochs.");
         DataFile.RefuseChanged(folder);
-        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config), new SlowOpening(listener.Clock, listener.Progress), stop, folder.Fisher);
+        using var run = PreparedRun.Open(ConfigFile.Read<RunConfig>(folder.Config), new SlowOpening(listener.Clock, listener.Progress), folder.Fisher, stop);
         var (step, checkpoint) = folder.SavedCheckpoints() is [.., var newest] ? newest : (0, null!);
         // Without a checkpoint the run begins anew, and so does its log.
         using var log = checkpoint is null ? EventLog.Create(folder.Events) : EventLog.Resume(folder.Events, step);

@@ -99,10 +99,10 @@ public sealed class PreparedRun : IDisposable
     /// <summary>Loads what a configuration names.</summary>
     /// <param name="config">The configuration.</param>
     /// <param name="opening">Told how far the opening of the model, and the reading of streamed data, have come.</param>
-    /// <param name="stop">Asks to stop reading streamed data; nothing half-made stays.</param>
     /// <param name="fisherFile">Where a Fisher file that the run itself estimates stays, and is found again; without it none stays.</param>
+    /// <param name="stop">Asks to stop reading streamed data; nothing half-made stays.</param>
     /// <exception cref="PerenosException">Something is missing, malformed or does not fit.</exception>
-    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, CancellationToken stop = default, string? fisherFile = null)
+    public static PreparedRun Open(RunConfig config, SlowOpening? opening = null, string? fisherFile = null, CancellationToken stop = default)
     {
         config = RunRules.Complete(config);
         var compute = ComputeTypes.Choose(config.Dtype);
