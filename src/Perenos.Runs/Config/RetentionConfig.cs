@@ -126,7 +126,7 @@ public sealed record KeepConfig
     /// <summary>What <see cref="DataConfig.Path"/> may be; of a folder with parts only what is for training is read.</summary>
     public required string Path { get; init; }
 
-    /// <summary>Template of the prompt; without templates, what its keys say.</summary>
+    /// <summary>Template of the prompt; without templates of its own, those of the data where their fields are there, otherwise what its keys say.</summary>
     public string? Prompt { get; init; }
 
     /// <summary>Template of the completion.</summary>

@@ -57,16 +57,16 @@ public static class EstimateFisher
     public static FisherOrigin Run(FisherRequest request, Action<int, int> progress, CancellationToken stop)
     {
         using var pretrained = Pretrained.Open(HubLocation.InCache(request.Model, HubKind.Model), ComputeTypes.Choose(request.Dtype).Type);
-        return Of(pretrained, request, new HashSet<string>(), progress, stop);
+        return Of(pretrained, request, [.. RunData.ReadRecords(request.Data, request.Data.Path).Records.Where(record => record.IsForTraining)], progress, stop);
     }
 
     /// <summary>Runs a request on a model that is open, without adapters.</summary>
     /// <param name="pretrained">The model.</param>
     /// <param name="request">What is estimated.</param>
-    /// <param name="judged">Keys of records that are left out.</param>
+    /// <param name="records">The records of its data.</param>
     /// <param name="progress">Told how many passes are done.</param>
     /// <param name="stop">Asks to stop.</param>
-    internal static FisherOrigin Of(Pretrained pretrained, FisherRequest request, IReadOnlySet<string> judged, Action<int, int> progress, CancellationToken stop)
+    internal static FisherOrigin Of(Pretrained pretrained, FisherRequest request, IReadOnlyList<Record> records, Action<int, int> progress, CancellationToken stop)
     {
         if (request.BatchSize < 1 || request.MostTokens < 2 || request.SketchRows < 0 || !(request.Decay is >= 0 and <= 1))
             throw new PerenosException($"Batch size {request.BatchSize}, tokens {request.MostTokens}, sketch {request.SketchRows} and decay {request.Decay} are not all usable.", "Use at least 1 example, at least 2 tokens, 0 or more rows, and a decay of 0 to 1.");
@@ -80,7 +80,7 @@ public static class EstimateFisher
         try
         {
             sketchBefore = earlier?.SketchFor(pretrained.Model.Parts.Weights);
-            var examples = Examples(request, pretrained, judged);
+            var examples = Examples(request, pretrained, records);
             using var fisher = FisherInformation.Estimate(pretrained.Model, examples, request.Estimator, request.BatchSize, request.Seed, request.SketchRows, progress, stop);
             var origin = new FisherOrigin
             {
@@ -111,11 +111,10 @@ public static class EstimateFisher
     }
 
     // A seeded draw of whole examples until there are tokens enough.
-    private static List<Example> Examples(FisherRequest request, Pretrained pretrained, IReadOnlySet<string> judged)
+    private static List<Example> Examples(FisherRequest request, Pretrained pretrained, IReadOnlyList<Record> records)
     {
         var renderer = Rendering.For(pretrained, request.Data.Template);
         var limit = new LengthLimit((int)Math.Min(request.Data.MaximumLength, pretrained.Model.Config.MaximumLength));
-        var records = RunData.ReadRecords(request.Data, request.Data.Path).Records.Where(record => record.IsForTraining && !judged.Contains(Record.KeyOf(record.PromptText)));
         List<Example> all = [.. limit.Apply(records.Select(renderer.Render))];
         List<Example> drawn = [];
         int tokens = 0;
@@ -127,8 +126,6 @@ public static class EstimateFisher
             tokens += all[index].LearntTokens;
         }
 
-        if (drawn.Count == 0 && judged.Count > 0)
-            throw new PerenosException($"{request.Data.Path} holds nothing to keep: all its training records stand in validation, test or the text on which forgetting is measured.", "Name other text.");
         return drawn;
     }
 }

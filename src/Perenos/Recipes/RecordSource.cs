@@ -23,11 +23,11 @@ internal sealed class RecordSource(string path, Func<RawRecord, Schema> choose, 
         new(path, raw => isPreference ? PreferenceSchema.For(raw) : Schema.FromOptions(data.Text, data.Prompt, data.Completion) ?? Schema.Detect(raw), part);
 
     /// <summary>What is mixed in: by its own templates, by those of the data where it has their fields, or by its keys.</summary>
-    public static RecordSource Of(DataConfig data, MixConfig mix, bool isPreference) => new(mix.Path, raw =>
-        isPreference ? PreferenceSchema.For(raw)
-        : Schema.FromOptions(mix.Text, mix.Prompt, mix.Completion) is { } own ? own
-        : Schema.FromOptions(data.Text, data.Prompt, data.Completion) is { } common && common.Fits(raw) ? common
-        : Schema.Detect(raw));
+    public static RecordSource Of(DataConfig data, MixConfig mix, bool isPreference) =>
+        new(mix.Path, raw => isPreference ? PreferenceSchema.For(raw) : Schema.FromOptions(mix.Text, mix.Prompt, mix.Completion) ?? Common(data, raw));
+
+    /// <summary>What shall be kept, read in the same way.</summary>
+    public static RecordSource Of(DataConfig data, KeepConfig keep) => new(keep.Path, raw => Schema.FromOptions(keep.Text, keep.Prompt, keep.Completion) ?? Common(data, raw));
 
     /// <summary>Everything that the data name: their path, and the files for validation and test.</summary>
     public static IReadOnlyList<RecordSource> All(DataConfig data, bool isPreference) =>
@@ -40,6 +40,9 @@ internal sealed class RecordSource(string path, Func<RawRecord, Schema> choose, 
     /// <summary>Everything that is learnt beside the data and read from files.</summary>
     public static IEnumerable<RecordSource> Beside(RunConfig config) =>
         [.. (config.Data.Mix ?? []).Select(mix => Of(config.Data, mix, config.Objective is DpoConfig)), .. config.Retention.Replay is TextReplay text ? [Of(new DataConfig { Path = text.Path }, text.Path, isPreference: false)] : Array.Empty<RecordSource>()];
+
+    private static Schema Common(DataConfig data, RawRecord raw) =>
+        Schema.FromOptions(data.Text, data.Prompt, data.Completion) is { } common && common.Fits(raw) ? common : Schema.Detect(raw);
 
     /// <summary>The records from the first to the last.</summary>
     /// <param name="readBytes">Told how many bytes were read.</param>

@@ -1,6 +1,7 @@
 using Perenos.Models;
 using Perenos.Runs;
 using Perenos.Runs.Config;
+using Perenos.Text.Data;
 
 namespace Perenos.Recipes;
 
@@ -33,7 +34,7 @@ internal sealed class RunFisher : IDisposable
         var fisher = new RunFisher(file ?? System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"perenos-fisher-{Guid.NewGuid():N}.safetensors"), isTemporary: file is null);
         try
         {
-            EstimateFisher.Of(pretrained, Request(config, ewc, keep, pretrained, fisher.Path), RunData.Judged(config, data.Split.Validation.Concat(data.Split.Test)),
+            EstimateFisher.Of(pretrained, Request(config, ewc, keep, pretrained, fisher.Path), Records(config, keep, data),
                 (done, total) => opening?.ReportPiece("estimating what the kept text rests on", done, total), stop);
             return fisher;
         }
@@ -51,13 +52,18 @@ internal sealed class RunFisher : IDisposable
             File.Delete(Path);
     }
 
-    /// <summary>How the kept text is read.</summary>
-    public static DataConfig DataOf(KeepConfig keep) => new() { Path = keep.Path, Prompt = keep.Prompt, Completion = keep.Completion, Text = keep.Text };
+    private static List<Record> Records(RunConfig config, KeepConfig keep, RunData data)
+    {
+        var judged = RunData.Judged(config, data.Split.Validation.Concat(data.Split.Test));
+        List<Record> kept = [.. RecordSource.Of(config.Data, keep).Read().Where(record => record.IsForTraining && !judged.Contains(Record.KeyOf(record.PromptText)))];
+        return kept.Count > 0 ? kept
+            : throw new PerenosException($"{keep.Path} holds nothing to keep: all its training records stand in validation, test or the text on which forgetting is measured.", "Name other text.");
+    }
 
     private static FisherRequest Request(RunConfig config, EwcConfig ewc, KeepConfig keep, Pretrained pretrained, string output) => new()
     {
         Model = pretrained.Location,
-        Data = DataOf(keep) with { Template = config.Data.Template, MaximumLength = config.Data.MaximumLength },
+        Data = new DataConfig { Path = keep.Path, Template = config.Data.Template, MaximumLength = config.Data.MaximumLength },
         Output = output,
         MostTokens = keep.Tokens,
         Earlier = ewc.Fisher,

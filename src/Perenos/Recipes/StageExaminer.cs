@@ -28,7 +28,7 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
             if (stage.Retention.Replay is TextReplay replay)
                 RunData.ReadRecords(new DataConfig { Path = replay.Path }, replay.Path);
             if (stage.Retention.Penalty is EwcConfig { Keep: { } keep })
-                _ = RecordSource.Of(RunFisher.DataOf(keep), keep.Path, isPreference: false).Read().First();
+                _ = RecordSource.Of(stage.Data ?? config.Data, keep).Read().First();
         }
 
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);
