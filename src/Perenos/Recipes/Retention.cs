@@ -35,8 +35,12 @@ internal static class Retention
             throw new PerenosException("retention.penalty reaches the low-rank updates of a LoRA that starts at 0, and method.start, method.bias, method.modules_to_save or method.trainable_tokens ask for more.", "Remove those keys, or the penalty.");
         if (penalty is EwcConfig { Fisher: null, Keep: null })
             throw new PerenosException("retention.penalty of kind ewc names nothing that shall be kept.", "Set retention.penalty.keep.path (--keep TEXT), or retention.penalty.fisher (--fisher FILE, which perenos fisher wrote).");
-        Demand(penalty is not EwcConfig { Keep.Tokens: < 2 }, "penalty.keep.tokens", (penalty as EwcConfig)?.Keep?.Tokens, "2 or more; 50000 is the default");
-        Demand(penalty is not EwcConfig { Keep: not null and not { Decay: >= 0 and <= 1 } }, "penalty.keep.decay", (penalty as EwcConfig)?.Keep?.Decay, "0 to 1");
+        if (penalty is EwcConfig { Keep: { } keep })
+        {
+            Demand(keep.Tokens >= 2, "penalty.keep.tokens", keep.Tokens, "2 or more; 50000 is the default");
+            Demand(keep.Decay is >= 0 and <= 1, "penalty.keep.decay", keep.Decay, "0 to 1");
+        }
+
         Demand(penalty.Strength >= 0 && double.IsFinite(penalty.Strength), "penalty.lambda", penalty.Strength, "0 (off) or more");
         Demand(penalty.Budget is null or > 0 && penalty.Budget is not double.PositiveInfinity, "penalty.forget_at_most", penalty.Budget, "more than 0, such as 0.02 nats per token");
         Demand(penalty is not { Budget: not null, Strength: 0 }, "penalty.lambda", penalty.Strength, "a start above 0: a budget cannot steer it from 0");
