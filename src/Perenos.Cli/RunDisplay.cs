@@ -91,13 +91,15 @@ internal static class RunDisplay
         Row("model", $"{run.Pretrained.Location}, {run.TotalParameters:N0} parameters, computes in {run.Compute.Type} ({run.Compute.Reason})");
         Row("data", $"{config.Data.Path}: {run.Data.SchemaDescription}");
         Row("records", $"{run.Data.Split.Train.Count:N0} training, {run.Data.Split.Validation.Count:N0} validation, {run.Data.Split.Test.Count:N0} test");
+        if (run.Data.LeftOut > 0)
+            Row("left out", $"{run.Data.LeftOut:N0} training records: other data hold them out (evaluation.apart)");
         Row("tokens", $"{labels.Tokens:N0} an epoch, {labels.LearntTokens:N0} of them learnt ({labels.LearntShare:P0}); longest example {labels.Longest}; {labels.Truncated} shortened, {labels.Dropped} dropped");
         if (run.Data.Files.Count > 0)
             Row("streamed", $"{run.Data.Files.Sum(file => file.Bytes) / 1e6:N1} MB in {run.Data.Files.Count} files; only tokens are kept, on the disk");
         foreach (var source in run.Sources)
             Row("learnt from", $"{source}");
         foreach (var mix in run.Data.Mix)
-            Row("mixed in", $"{mix.Path}: {mix.SchemaDescription}; {mix.Records:N0} records{(mix.LeftOut > 0 ? $", {mix.LeftOut:N0} more left out: their prompt stands in validation, test or the general text" : "")}");
+            Row("mixed in", $"{mix.Path}: {mix.SchemaDescription}; {mix.Records:N0} records{(mix.LeftOut > 0 ? $", {mix.LeftOut:N0} more left out: they stand in validation, test or the general text" : "")}");
         foreach (string warning in RunEvent.Source.Warnings(run.Sources))
             Row("mind", warning);
         Row("method", $"{config.Method.Name}, {run.TrainableParameters:N0} trainable parameters ({(double)run.TrainableParameters / run.TotalParameters:P2})");

@@ -67,8 +67,11 @@ internal static class TuneCommand
 
     private static int DryRun(RunConfig config)
     {
+        long start = TimeProvider.System.GetTimestamp();
         using var run = OpeningDisplay.Follow(progress => PreparedRun.Open(config, progress));
-        RunDisplay.ShowPlan(run, run.Rehearse(TimeProvider.System));
+        var opening = new PlanPart(RunPlan.Names.Opening, TimeProvider.System.GetElapsedTime(start).TotalSeconds, "as just now");
+        var rehearsed = run.Rehearse(TimeProvider.System);
+        RunDisplay.ShowPlan(run, rehearsed with { Parts = [opening, .. rehearsed.Parts] });
         return 0;
     }
 

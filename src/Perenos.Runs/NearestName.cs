@@ -3,10 +3,16 @@ namespace Perenos.Runs;
 /// <summary>Finds what a misspelt name probably meant.</summary>
 public static class NearestName
 {
-    /// <summary>The candidate with the fewest edits from <paramref name="name"/>, or null if none is closer than about a third of its length.</summary>
+    private const int ShortestBeginning = 4;
+
+    /// <summary>
+    /// The candidate with the fewest edits from <paramref name="name"/>, if these are no more than about a third of its length; otherwise one that begins almost as
+    /// the name does; null if there is neither.
+    /// </summary>
     public static string? Of(string name, IEnumerable<string> candidates)
     {
-        var best = candidates
+        string[] all = [.. candidates];
+        var best = all
             .Select(candidate => (candidate, distance: Distance(name, candidate)))
             .OrderBy(pair => pair.distance)
             .ThenBy(pair => Math.Abs(pair.candidate.Length - name.Length))
@@ -14,7 +20,7 @@ public static class NearestName
             .FirstOrDefault();
         return best.candidate is not null && best.distance <= Math.Max(2, Math.Max(name.Length, best.candidate.Length) / 3)
             ? best.candidate
-            : null;
+            : all.FirstOrDefault(candidate => name.Length >= ShortestBeginning && candidate.Length > name.Length && Distance(name, candidate[..(name.Length + 1)]) <= 1);
     }
 
     // Levenshtein distance in which swapped neighbours are one edit, with three rows; case does not count. Names beyond 64 characters are cut: the key may come from a hostile file.

@@ -20,6 +20,7 @@ public sealed class MistakeTests : IDisposable
     [InlineData("runs shw", "no command shw", "show")]
     [InlineData("tune --modle base", "no option --modle", "--model")]
     [InlineData("tune recipe.yaml --epoch 3", "no option --epoch", "--epochs")]
+    [InlineData("tune --strem --data pairs.jsonl", "no option --strem", "--streaming")]
     [InlineData("generate --temprature 1 hello", "no option --temprature", "--temperature")]
     [InlineData("tune --completely-unknown", "no option --completely-unknown", "perenos tune --help")]
     [InlineData("tune --epochs many", "--epochs many is not a number", "perenos tune --help")]

@@ -61,8 +61,8 @@ public sealed class RecipeDocumentationTests
                 continue;
             }
 
-            // A list of blocks.
-            if (property.PropertyType.GenericTypeArguments is [var block] && Info(block).Kind == JsonTypeInfoKind.Object)
+            // A list of blocks; those of the data have rows already.
+            if (property.PropertyType.GenericTypeArguments is [var block] && block != typeof(DataConfig) && Info(block).Kind == JsonTypeInfoKind.Object)
             {
                 foreach (string inner in Keys(block, $"{key}[]"))
                     yield return inner;
@@ -93,6 +93,7 @@ public sealed class RecipeDocumentationTests
             TypeCode.Int32 or TypeCode.Int64 or TypeCode.UInt64 => "whole number",
             _ when typeof(System.Collections.IEnumerable).IsAssignableFrom(type) && type.GenericTypeArguments.Length == 2 => "numbers by pattern",
             _ when type.GenericTypeArguments is [var item] && item == typeof(int) => "list of whole numbers",
+            _ when type.GenericTypeArguments is [var item] && item == typeof(DataConfig) => "list of `data`",
             _ => "list of text",
         };
     }

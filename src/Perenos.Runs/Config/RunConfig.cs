@@ -136,6 +136,9 @@ public sealed record EvaluationConfig
     /// <summary>General text on which forgetting is measured: a file of records or plain text; none means the text that comes with the program.</summary>
     public string? Reference { get; init; }
 
+    /// <summary>Other data whose validation and test nothing may teach, such as those of a task that the model learnt before; stages add the target's.</summary>
+    public IReadOnlyList<DataConfig>? Apart { get; init; }
+
     /// <summary>Resamples behind each interval.</summary>
     public int Resamples { get; init; } = 1000;
 }

@@ -33,46 +33,32 @@ public sealed record MixedData
     /// <param name="config">The run, whose data's templates serve where the source has none of its own.</param>
     /// <param name="renderer">Records to tokens.</param>
     /// <param name="longest">Most tokens of an example.</param>
-    /// <param name="judged">Keys of the prompts that the run is judged by.</param>
+    /// <param name="heldOut">What is left out.</param>
     /// <param name="streamed">How to stream the source; none reads it into memory.</param>
     /// <exception cref="PerenosException">The source cannot be read, holds nothing, or would teach the wrong thing.</exception>
-    internal static MixedData Read(MixConfig mix, RunConfig config, ExampleRenderer renderer, int longest, IReadOnlySet<string> judged, DataReading? streamed)
+    internal static MixedData Read(MixConfig mix, RunConfig config, ExampleRenderer renderer, int longest, HeldOut heldOut, DataReading? streamed)
     {
         var source = RecordSource.Of(config.Data, mix, config.Objective is DpoConfig);
         if (streamed is null)
         {
             List<Example> examples = [];
-            return Take(mix, source, source.Read(), renderer, longest, judged, examples.Add) with { Examples = examples };
+            return Take(mix, source, source.Read(), renderer, longest, heldOut, examples.Add) with { Examples = examples };
         }
 
-        string[] own = [mix.Path, mix.Text ?? "", mix.Prompt ?? "", mix.Completion ?? "", .. judged.Order(StringComparer.Ordinal)];
+        string[] own = [mix.Path, mix.Text ?? "", mix.Prompt ?? "", mix.Completion ?? "", .. heldOut.Parts];
         var (stored, facts) = TokenCache.Of(StreamedData.PartsOf(config, longest, streamed).Concat(own), StreamedData.FilesOf([source]),
-            writer => Take(mix, source, streamed.Read([source], StreamedData.MakingTokens), renderer, longest, judged, writer.Add));
+            writer => Take(mix, source, streamed.Read([source], StreamedData.MakingTokens), renderer, longest, heldOut, writer.Add));
         return facts with { Share = mix.Share, Examples = stored };
     }
 
-    private static MixedData Take(MixConfig mix, RecordSource source, IEnumerable<Record> records, ExampleRenderer renderer, int longest, IReadOnlySet<string> judged, Action<Example> add)
+    private static MixedData Take(MixConfig mix, RecordSource source, IEnumerable<Record> records, ExampleRenderer renderer, int longest, HeldOut heldOut, Action<Example> add)
     {
         int kept = 0, leftOut = 0;
-        IEnumerable<Record> Kept()
+        var labels = RunData.Render(heldOut.LeaveOut(records, mix.Path, [source], () => leftOut++).Select(record =>
         {
-            foreach (var record in records.Where(record => record.IsForTraining))
-            {
-                if (judged.Contains(Record.KeyOf(record.PromptText)))
-                {
-                    leftOut++;
-                    continue;
-                }
-
-                kept++;
-                yield return record;
-            }
-
-            if (kept == 0)
-                throw new PerenosException($"{mix.Path} holds nothing to mix in: all {leftOut} of its training records stand in validation, test or the text on which forgetting is measured.", "Name other data, or remove the entry.");
-        }
-
-        var labels = RunData.Render(Kept(), renderer, longest, add);
+            kept++;
+            return record;
+        }), renderer, longest, add);
         return new MixedData { Path = mix.Path, Share = mix.Share, SchemaDescription = source.Description, Records = kept, LeftOut = leftOut, Labels = labels };
     }
 }

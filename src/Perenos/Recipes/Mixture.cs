@@ -62,9 +62,8 @@ internal static class Mixture
 
     private static IReadOnlyList<Example> Given(TextReplay settings, RunConfig config, ExampleRenderer renderer, int longest, RunData data, DataReading? streamed)
     {
-        var judged = RunData.Judged(config, data.Split.Validation.Concat(data.Split.Test));
         // As its keys say: the data's templates are meant for another task.
-        return MixedData.Read(new MixConfig { Path = settings.Path, Share = settings.Share }, config with { Data = new DataConfig { Path = settings.Path } }, renderer, longest, judged, streamed).Examples;
+        return MixedData.Read(new MixConfig { Path = settings.Path, Share = settings.Share }, config with { Data = new DataConfig { Path = settings.Path } }, renderer, longest, data.HeldOut, streamed).Examples;
     }
 
     private static List<Example> Generated(GeneratedReplay settings, Pretrained pretrained, int longest, ulong seed, long tokens)

@@ -13,6 +13,9 @@ internal sealed class RecordSource(string path, Func<RawRecord, Schema> choose, 
     /// <summary>How records are read, in words; known once one was read.</summary>
     public string Description => _schema?.Description ?? throw new InvalidOperationException("No record was read.");
 
+    /// <summary>What is read, as the user names it.</summary>
+    public string Path => path;
+
     /// <summary>The files.</summary>
     public IReadOnlyList<string> Files => RecordFile.Files(Location);
 

@@ -26,6 +26,12 @@ public sealed record RunData : IDisposable
     /// <summary>What the training examples hold.</summary>
     public required LabelReport Labels { get; init; }
 
+    /// <summary>Training records left out because data that the run keeps apart from its own hold them out.</summary>
+    public int LeftOut { get; init; }
+
+    /// <summary>What nothing that is learnt or kept beside these data may hold.</summary>
+    internal HeldOut HeldOut { get; init; } = new();
+
     /// <summary>Other data that are learnt beside these.</summary>
     public IReadOnlyList<MixedData> Mix { get; init; } = [];
 
@@ -46,10 +52,11 @@ public sealed record RunData : IDisposable
         bool isPreference = config.Objective is DpoConfig, streams = StreamedData.IsMeant(data);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var sources = RecordSource.All(data, isPreference);
-        var (split, schema, train, labels) = streams
-            ? StreamedData.Read(config, sources, SettingsOf(data, config.Seed), renderer, longest, reading)
-            : InMemory(sources, SettingsOf(data, config.Seed), renderer, longest);
-        var judged = data.Mix is null ? [] : Judged(config, split.Validation.Concat(split.Test));
+        var heldOut = Recipes.HeldOut.Apart(config);
+        var (split, schema, train, labels, leftOut) = streams
+            ? StreamedData.Read(config, sources, SettingsOf(data, config.Seed), heldOut, renderer, longest, reading)
+            : InMemory(sources, SettingsOf(data, config.Seed), heldOut, renderer, longest);
+        heldOut = heldOut.And(config, split);
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
         return new RunData
         {
@@ -58,10 +65,12 @@ public sealed record RunData : IDisposable
             Train = train,
             Validation = [.. new LengthLimit(longest).Apply(split.Validation.Select(renderer.Render))],
             Labels = labels,
-            Mix = [.. (data.Mix ?? []).Select(mix => MixedData.Read(mix, config, renderer, longest, judged, streams ? reading : null))],
+            LeftOut = leftOut,
+            HeldOut = heldOut,
+            Mix = [.. (data.Mix ?? []).Select(mix => MixedData.Read(mix, config, renderer, longest, heldOut, streams ? reading : null))],
             Test = [.. test.Select(record => record is PreferenceRecord pair ? pair.Chosen : record)],
             TestPairs = isPreference ? [.. new LengthLimit(longest).Apply(test.Select(renderer.Render))] : [],
-            Files = streams ? StreamedData.FilesOf([.. sources, .. RecordSource.Beside(config)]) : [],
+            Files = streams ? StreamedData.FilesOf([.. sources, .. RecordSource.Beside(config), .. (config.Evaluation.Apart ?? []).SelectMany(apart => RecordSource.All(apart, isPreference: false))]) : [],
         };
     }
 
@@ -74,10 +83,6 @@ public sealed record RunData : IDisposable
             ? StreamedData.SplitOf(sources, SettingsOf(data, seed), reading: null).Split
             : DataSplit.Of([.. sources.SelectMany(source => source.Read())], SettingsOf(data, seed));
     }
-
-    /// <summary>Keys of prompts that nothing else may teach: of records for validation and test, and of the text on which forgetting is measured.</summary>
-    internal static HashSet<string> Judged(RunConfig config, IEnumerable<Record> heldOut) =>
-        [.. heldOut.Select(record => record.PromptText).Concat(ReferenceText.Read(config.Evaluation.Reference)).Select(Record.KeyOf)];
 
     /// <summary>Whether the source is plain text, without answers; reads its first record only.</summary>
     /// <exception cref="PerenosException">The source is missing, empty or malformed.</exception>
@@ -121,12 +126,14 @@ public sealed record RunData : IDisposable
             (examples as IDisposable)?.Dispose();
     }
 
-    private static (DataSplit Split, string Schema, IReadOnlyList<Example> Train, LabelReport Labels) InMemory(IReadOnlyList<RecordSource> sources, SplitSettings settings, ExampleRenderer renderer, int longest)
+    private static (DataSplit Split, string Schema, IReadOnlyList<Example> Train, LabelReport Labels, int LeftOut) InMemory(
+        IReadOnlyList<RecordSource> sources, SplitSettings settings, HeldOut apart, ExampleRenderer renderer, int longest)
     {
         var split = DataSplit.Of([.. sources.SelectMany(source => source.Read())], settings);
+        List<Record> kept = [.. apart.LeaveOut(split.Train, sources[0].Path, sources)];
         List<Example> train = [];
-        var labels = Render(split.Train, renderer, longest, train.Add);
-        return (split, sources[0].Description, train, labels);
+        var labels = Render(kept, renderer, longest, train.Add);
+        return (split with { Train = kept }, sources[0].Description, train, labels, split.Train.Count - kept.Count);
     }
 
     // Where files name a part, no share of the rest is set apart for it: the split sees to that.

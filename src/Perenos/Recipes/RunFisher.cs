@@ -54,10 +54,8 @@ internal sealed class RunFisher : IDisposable
 
     private static List<Record> Records(RunConfig config, KeepConfig keep, RunData data)
     {
-        var judged = RunData.Judged(config, data.Split.Validation.Concat(data.Split.Test));
-        List<Record> kept = [.. RecordSource.Of(config.Data, keep).Read().Where(record => record.IsForTraining && !judged.Contains(Record.KeyOf(record.PromptText)))];
-        return kept.Count > 0 ? kept
-            : throw new PerenosException($"{keep.Path} holds nothing to keep: all its training records stand in validation, test or the text on which forgetting is measured.", "Name other text.");
+        var source = RecordSource.Of(config.Data, keep);
+        return [.. data.HeldOut.LeaveOut(source.Read(), keep.Path, [source])];
     }
 
     private static FisherRequest Request(RunConfig config, EwcConfig ewc, KeepConfig keep, Pretrained pretrained, string output) => new()

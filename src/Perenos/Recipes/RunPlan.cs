@@ -14,7 +14,7 @@ public sealed record PlanPart(string Name, double Seconds, string Detail)
 }
 
 /// <summary>What a run will take, from a rehearsal of its parts.</summary>
-/// <param name="Parts">What was rehearsed: all that the run does once it is open, in the order in which it begins, or its training alone.</param>
+/// <param name="Parts">What was rehearsed: all that the run does once it is open, in the order in which it begins, or its training alone; where the opening was timed, that first.</param>
 /// <param name="Memory">Most memory that the process will hold, in bytes.</param>
 public sealed record RunPlan(IReadOnlyList<PlanPart> Parts, long Memory)
 {
@@ -33,6 +33,9 @@ public sealed record RunPlan(IReadOnlyList<PlanPart> Parts, long Memory)
     /// <summary>Names of the parts.</summary>
     public static class Names
     {
+        /// <summary>What comes before everything else: reading model and data, text that the base writes, a Fisher file.</summary>
+        public const string Opening = "opening";
+
         /// <summary>What the run itself rehearses: its training, briefly.</summary>
         public const string Rehearsal = "rehearsal";
 

@@ -55,7 +55,7 @@ internal sealed record StagePlan
             RefuseName(stage.Name, plans);
             var from = Find(stage, plans);
             var plan = Plan(config, stage, start, from, Path.Combine(root, StagesName, $"{plans.Count + 1}-{stage.Name}"), root);
-            plan.Check(config);
+            plan.Check();
             plans.Add(plan);
         }
 
@@ -103,13 +103,18 @@ internal sealed record StagePlan
                 Method = stage.Method,
                 Training = stage.Training,
                 Retention = stage.Retention.Penalty is EwcConfig { Keep: not null, Fisher: null } ewc ? stage.Retention with { Penalty = ewc with { Fisher = from?.Kept } } : stage.Retention,
-                Evaluation = config.Evaluation,
+                Evaluation = Evaluation(config, stage),
                 Seed = config.Seed,
                 Dtype = config.Dtype,
                 Tensorboard = config.Tensorboard,
             },
         };
     }
+
+    // What it learns beside the target may hold the target's test.
+    private static EvaluationConfig Evaluation(StagedConfig config, StageConfig stage) => stage is { Data: null, SelfTraining: null }
+        ? config.Evaluation
+        : config.Evaluation with { Apart = [.. config.Evaluation.Apart ?? [], config.Data] };
 
     private static void RefuseName(string name, List<StagePlan> plans)
     {
@@ -149,7 +154,7 @@ internal sealed record StagePlan
             throw new PerenosException($"The stage {stage.Name} starts from {from.Stage.Name}, which {problem}.", hint);
     }
 
-    private void Check(StagedConfig config)
+    private void Check()
     {
         try
         {
@@ -162,8 +167,6 @@ internal sealed record StagePlan
 
         if (Stage.Retention.Penalty is EwcConfig { Keep: null } && From is not null)
             throw new PerenosException($"The stage {Stage.Name} has a Fisher file of the base, but starts from {From.Stage.Name}.", "Set retention.penalty.keep.path in its place: the stage then estimates at its start what that text rests on, and adds what the stages before it kept.");
-        if (Stage.Data is { } own && own.Path == config.Data.Path && config.Data.Test is null && (own.TestShare, own.ValidationShare, own.Test, own.Validation) != (config.Data.TestShare, config.Data.ValidationShare, config.Data.Test, config.Data.Validation))
-            throw new PerenosException($"The stage {Stage.Name} divides {own.Path} otherwise than the target: it would learn from the target's test.", "Give both the same shares for validation and test.");
         if (Stage.SelfTraining is not null && Config.Data.Mix is not null)
             throw new PerenosException($"The stage {Stage.Name}: self_training does not go together with data.mix.", "Remove one of the two, or mix in a stage of its own.");
         if (Stage.SelfTraining is { } labels && !(labels.Confidence is >= 0 and < 1 && labels.MaximumRecords > 0))

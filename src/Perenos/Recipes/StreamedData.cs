@@ -34,17 +34,21 @@ internal static class StreamedData
 
     /// <summary>The main data.</summary>
     /// <exception cref="PerenosException">They cannot be read or would teach the wrong thing.</exception>
-    public static (DataSplit Split, string Schema, StoredExamples Train, LabelReport Labels) Read(
-        RunConfig config, IReadOnlyList<RecordSource> sources, SplitSettings settings, ExampleRenderer renderer, int longest, DataReading reading)
+    public static (DataSplit Split, string Schema, StoredExamples Train, LabelReport Labels, int LeftOut) Read(
+        RunConfig config, IReadOnlyList<RecordSource> sources, SplitSettings settings, HeldOut apart, ExampleRenderer renderer, int longest, DataReading reading)
     {
-        var (train, facts) = TokenCache.Of(PartsOf(config, longest, reading), FilesOf(sources), writer =>
+        IEnumerable<Record> Training(Func<IEnumerable<Record>> read, IReadOnlySet<string> groups, Action? leftOut = null) =>
+            apart.LeaveOut(StreamedSplit.Training(read, groups), sources[0].Path, sources, leftOut);
+        var (train, facts) = TokenCache.Of(PartsOf(config, longest, reading).Concat(apart.Parts), FilesOf(sources), writer =>
         {
             var (split, heldOut) = SplitOf(sources, settings, reading);
-            var labels = RunData.Render(StreamedSplit.Training(() => reading.Read(sources, MakingTokens), heldOut), renderer, longest, writer.Add);
+            int leftOut = 0;
+            var labels = RunData.Render(Training(() => reading.Read(sources, MakingTokens), heldOut, () => leftOut++), renderer, longest, writer.Add);
             return new StoredSplit
             {
                 Schema = sources[0].Description,
-                Records = split.Train.Count,
+                Records = split.Train.Count - leftOut,
+                LeftOut = leftOut,
                 HeldOut = [.. heldOut],
                 Validation = split.Validation,
                 Test = split.Test,
@@ -54,8 +58,8 @@ internal static class StreamedData
             };
         });
         HashSet<string> groups = [.. facts.HeldOut];
-        var records = new StreamedRecordCollection(facts.Records, () => StreamedSplit.Training(() => sources.SelectMany(source => source.Read()), groups));
-        return (new DataSplit(records, facts.Validation, facts.Test, facts.DroppedFromValidation, facts.DroppedFromTest), facts.Schema, train, facts.Labels);
+        var records = new StreamedRecordCollection(facts.Records, () => Training(() => sources.SelectMany(source => source.Read()), groups));
+        return (new DataSplit(records, facts.Validation, facts.Test, facts.DroppedFromValidation, facts.DroppedFromTest), facts.Schema, train, facts.Labels, facts.LeftOut);
     }
 
     /// <summary>Everything that tokens depend on beside the files.</summary>
@@ -70,6 +74,8 @@ internal static class StreamedData
         public required string Schema { get; init; }
 
         public required int Records { get; init; }
+
+        public required int LeftOut { get; init; }
 
         public required IReadOnlyList<string> HeldOut { get; init; }
 

@@ -110,7 +110,7 @@ public sealed class Sweep
                 if (Directory.Exists(path))
                     Directory.Delete(path, recursive: true);
                 using var folder = RunFolder.Create(root, trial.Name, "tune", "", "", _clock);
-                FineTune.Run(trial.Config, folder, listener, stop, pauseAt: step);
+                FineTune.Run(Sharing(trial.Config), folder, listener, stop, pauseAt: step);
             }
 
             _trials[index] = trial.AsOnDisk(root) with { Status = SweepStatus.Waiting };
@@ -122,6 +122,15 @@ public sealed class Sweep
         }
 
         Tell();
+    }
+
+    // What the base's weights mean to the kept text is the same for all trials: the file that the first estimates serves the others.
+    private RunConfig Sharing(RunConfig config)
+    {
+        string? estimated = _trials.Select(trial => RunFolder.FisherIn(Path.Combine(TrialsIn(_folder), trial.Name))).FirstOrDefault(File.Exists);
+        return estimated is null || config.Retention.Penalty is not EwcConfig { Keep: not null } ewc
+            ? config
+            : config with { Retention = config.Retention with { Penalty = ewc with { Keep = null, Fisher = estimated } } };
     }
 
     private void Tell()

@@ -12,7 +12,7 @@ internal static class TokenCache
     private const string Folder = "data", FactsName = "facts.json", FilesName = "files.json";
 
     // Part of every name: another form of the files is another folder.
-    private const string Format = "1";
+    private const string Format = "2";
 
     private static readonly JsonSerializerOptions Json = new()
     {

@@ -26,7 +26,7 @@ public sealed class MixtureTests : IDisposable
     public static TheoryData<string, string> Refused => new()
     {
         { "share 0", "share of" }, { "share 1", "share of" }, { "shares of 1", "leave nothing" }, { "with replay", "retention.replay" },
-        { "empty", "empty.jsonl holds no records" }, { "only held out", "nothing to mix in" }, { "missing", "nowhere.jsonl" }, { "unknown fields", "no field \"de\"" },
+        { "empty", "empty.jsonl holds no records" }, { "only held out", "nothing to learn or to keep" }, { "missing", "nowhere.jsonl" }, { "unknown fields", "no field \"de\"" },
     };
 
     public void Dispose() => _project.Dispose();

@@ -171,7 +171,7 @@ public sealed class RetentionTests : IDisposable
     {
         var config = Tuning(Pretrain(), new FullConfig(), new RetentionConfig());
         var kept = config with { Retention = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = config.Evaluation.Reference! } } } };
-        Assert.Contains("nothing to keep", Assert.Throws<PerenosException>(() => PreparedRun.Open(kept, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
+        Assert.Contains("nothing to learn or to keep", Assert.Throws<PerenosException>(() => PreparedRun.Open(kept, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -198,7 +198,7 @@ public sealed class RetentionTests : IDisposable
             "temperature" => pretrained with { Retention = new RetentionConfig { Distillation = new DistillationConfig { Temperature = 0 } } },
             _ => config with { Retention = new RetentionConfig { Replay = new TextReplay { Path = config.Evaluation.Reference! } } },
         };
-        string expected = mistake == "nothing but what is measured" ? "nothing to mix in" : "retention";
+        string expected = mistake == "nothing but what is measured" ? "nothing to learn or to keep" : "retention";
         Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 

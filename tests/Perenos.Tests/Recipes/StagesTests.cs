@@ -168,7 +168,6 @@ public sealed class StagesTests : IDisposable
         AssertRefused("stages is empty", "at least one");
         AssertRefused("The stage second: training.epochs", "more than 0", lora, Stage("second", SmallLora) with { Training = new TrainingConfig { Epochs = 0 } });
         AssertRefused("Fisher file of the base", "keep.path", lora, Stage("second", new FullConfig()) with { Retention = new RetentionConfig { Penalty = new EwcConfig { Fisher = "fisher.safetensors" } } });
-        AssertRefused("otherwise than the target", "same shares", lora, Stage("second", SmallLora) with { Data = _run.Data with { TestShare = 0.3 } });
         AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { Data = _run.Data with { Path = "nowhere.jsonl" } });
         AssertRefused("nowhere.txt", "", lora, Stage("second", SmallLora) with { Retention = new RetentionConfig { Replay = new TextReplay { Path = "nowhere.txt" } } });
         AssertRefused("nowhere.jsonl", "", lora, Stage("second", SmallLora) with { SelfTraining = new SelfTrainingConfig { Path = "nowhere.jsonl", Prompt = "{en}" } });

@@ -113,6 +113,26 @@ public sealed class SweepTests : IDisposable
     }
 
     [Fact]
+    public void What_shall_be_kept_is_estimated_by_the_first_trial_for_all()
+    {
+        _project.Run(Recipe(new FullConfig()), "pretrained");
+        var keep = new RetentionConfig { Penalty = new EwcConfig { Keep = new KeepConfig { Path = _project.Write("kept.txt", "The bridge is closed.\n\nNobody was hurt.") } } };
+        var recipe = Recipe(new FullConfig()) with { Start = new PretrainedStart { Model = _project.Open("pretrained").Model }, Retention = keep };
+        var plan = Plan(new SweepConfig { Recipe = recipe, LearningRates = Rates, FirstRung = 2 });
+        using var folder = RunFolder.Create(_project.Runs, "sweep", "sweep", "", "", TimeProvider.System);
+        var best = Sweep.Run(plan, folder, TimeProvider.System, _ => { }, CancellationToken.None).Best!;
+        var trials = plan.Trials.Select(trial => RunFolder.Open(trial.Name, Sweep.TrialsIn(folder))).ToList();
+        Assert.Equal([true, false, false], trials.Select(trial => File.Exists(trial.Fisher)));
+        Assert.All(trials.Skip(1), trial => Assert.Equal(trials[0].Fisher, ((EwcConfig)ConfigFile.Read<RunConfig>(trial.Config).Retention.Penalty!).Fisher));
+        // The recipe of the best stands alone, and gives that trial again.
+        var recommended = ConfigFile.Read<RunConfig>(Sweep.BestIn(folder));
+        Assert.Equal(keep.Penalty, recommended.Retention.Penalty);
+        _project.Run(recommended with { Training = recommended.Training with { MaximumSteps = 2 } }, "again");
+        var steps = RunComparison.Steps(RunFolder.Open(best.Name, Sweep.TrialsIn(folder)));
+        Assert.Equal(steps.Take(1).Select(step => step.Loss), RunComparison.Steps(_project.Open("again")).Take(1).Select(step => step.Loss));
+    }
+
+    [Fact]
     public void What_cannot_be_compared_is_refused()
     {
         Assert.Contains("compared", Assert.Throws<PerenosException>(() => Plan(new SweepConfig { Recipe = Recipe(new FullConfig()), LearningRates = [1e-3] })).Message, StringComparison.Ordinal);

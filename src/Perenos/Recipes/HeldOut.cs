@@ -1,0 +1,73 @@
+using Perenos.Runs;
+using Perenos.Runs.Config;
+using Perenos.Text.Data;
+
+namespace Perenos.Recipes;
+
+/// <summary>
+/// What nothing may teach. A prompt is known by its text, and by its row where a source reads a file of the judged data: other templates
+/// give it another text.
+/// </summary>
+internal sealed class HeldOut
+{
+    private readonly HashSet<string> _prompts = [], _files = [], _rows = [];
+
+    /// <summary>All by which it is known, in an order that is always the same.</summary>
+    public IEnumerable<string> Parts => _prompts.Concat(_rows).Order(StringComparer.Ordinal);
+
+    /// <summary>What the data hold out that a run keeps apart from its own.</summary>
+    /// <exception cref="PerenosException">They are missing, empty or malformed.</exception>
+    public static HeldOut Apart(RunConfig config)
+    {
+        var held = new HeldOut();
+        foreach (var apart in config.Evaluation.Apart ?? [])
+            held.Add(apart, RunData.SplitOf(apart, config.Seed));
+        return held;
+    }
+
+    /// <summary>The same with what the run itself is judged by: validation, test, and the text on which forgetting is measured.</summary>
+    public HeldOut And(RunConfig config, DataSplit split)
+    {
+        Add(config.Data, split);
+        _prompts.UnionWith(ReferenceText.Read(config.Evaluation.Reference).Select(Record.KeyOf));
+        return this;
+    }
+
+    /// <summary>The training records among some that are not held out.</summary>
+    /// <param name="records">Records from the first to the last.</param>
+    /// <param name="path">What they are called.</param>
+    /// <param name="sources">Where they are read.</param>
+    /// <param name="leftOut">Told of each that is held out.</param>
+    /// <exception cref="PerenosException">None is left.</exception>
+    public IEnumerable<Record> LeaveOut(IEnumerable<Record> records, string path, IReadOnlyList<RecordSource> sources, Action? leftOut = null)
+    {
+        var rows = sources.SelectMany(source => source.Files).Any(file => _files.Contains(Path.GetFullPath(file))) ? _rows : [];
+        int count = 0;
+        bool isAnyLeft = false;
+        foreach (var record in records.Where(record => record.IsForTraining))
+        {
+            if (_prompts.Count > 0 && (_prompts.Contains(Record.KeyOf(record.PromptText)) || rows.Contains(record.Source)))
+            {
+                count++;
+                leftOut?.Invoke();
+                continue;
+            }
+
+            isAnyLeft = true;
+            yield return record;
+        }
+
+        if (!isAnyLeft && count > 0)
+            throw new PerenosException($"{path} holds nothing to learn or to keep: all {count} of its training records stand in validation, test, the text on which forgetting is measured, or what other data hold out.", "Name other data.");
+    }
+
+    private void Add(DataConfig data, DataSplit split)
+    {
+        _files.UnionWith(RecordSource.All(data, isPreference: false).SelectMany(source => source.Files).Select(Path.GetFullPath));
+        foreach (var record in split.Validation.Concat(split.Test))
+        {
+            _prompts.Add(Record.KeyOf(record.PromptText));
+            _rows.Add(record.Source);
+        }
+    }
+}
