@@ -102,7 +102,7 @@ internal static class RunReport
             };
             if (unit.Length == 0 || change.Name == Judgement.Names.TestLoss && hasAnswers)
                 continue;
-            bool isClear = change.Low > 0 || change.High < 0;
+            bool isClear = (change.Low > 0 || change.High < 0) && Math.Round(change.Value, decimals) != 0;
             var tone = !isClear ? FindingTone.Neutral : change.Value > 0 == isBetterUp ? FindingTone.Gained : FindingTone.Lost;
             findings.Add(new Finding(tone, $"{Signed(change.Value, decimals)} {unit}", $"{what}, {Interval(change, decimals)}."));
         }

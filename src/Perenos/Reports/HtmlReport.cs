@@ -78,7 +78,7 @@ public static class HtmlReport
             var (style, word) = finding.Tone switch
             {
                 FindingTone.Gained => ("gained", "gained"),
-                FindingTone.Lost => ("lost", "forgotten"),
+                FindingTone.Lost => ("lost", "lost"),
                 _ => ("neutral", "for comparison"),
             };
             page.Line($"<div class=\"finding {style}\"><p class=\"word\">{word}</p><p class=\"figure\">{finding.Figure}</p><p>{finding.Sentence}</p></div>");

@@ -72,6 +72,7 @@ internal static class ReportStyle
         svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
 
         .examples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: 1rem; }
+        .example, .sample p { max-height: 24rem; overflow-y: auto; }
         .example p { margin: 0; white-space: pre-line; } .example .completion { margin-top: .35rem; color: var(--accent); }
         .tokens { max-width: none; line-height: 2.1; font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .88rem; }
         .token { border: 1px solid var(--rule); border-radius: .25rem; padding: .1rem .2rem; margin-right: 2px; color: var(--soft); -webkit-box-decoration-break: clone; box-decoration-break: clone; }
@@ -106,6 +107,7 @@ internal static class ReportStyle
           body { max-width: none; padding: 0; font-size: 10pt; }
           .light { display: block; } .dark { display: none; }
           .finding, .sample, figure, pre, tr, dl div { break-inside: avoid; }
+          .example, .sample p { max-height: none; }
           h2, h3 { break-after: avoid; }
           .token.learnt, .bar i, .bar b, .bar { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
         }
