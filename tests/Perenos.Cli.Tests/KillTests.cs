@@ -105,6 +105,7 @@ public sealed class KillTests : IDisposable
         { "full", """{ "method": { "kind": "full" } }""" },
         { "some parts", """{ "method": { "kind": "full", "only": ["layers.0", "norm"] } }""" },
         { "lisa", """{ "method": { "kind": "lisa", "active_layers": 1, "switch_every": 2 } }""" },
+        { "lisa under ewc", """{ "method": { "kind": "lisa", "active_layers": 1, "switch_every": 2 }, "retention": { "penalty": { "kind": "ewc", "fisher": "FISHER", "forget_at_most": 0.001 } } }""" },
         { "lora", """{ "method": { "kind": "lora", "dropout": 0.1 } }""" },
         { "dora", """{ "method": { "kind": "dora" } }""" },
         { "ia3", """{ "method": { "kind": "ia3" } }""" },

@@ -52,8 +52,6 @@ internal static class RunRules
         {
             Demand(lisa.ActiveLayers > 0, "method.active_layers", lisa.ActiveLayers, "1 or more");
             Demand(lisa.SwitchEvery > 0, "method.switch_every", lisa.SwitchEvery, "1 or more; 20 is common");
-            if (config.Retention.Penalty is not null)
-                throw new PerenosException("retention.penalty does not go together with method lisa: it would pull only the layers that learn at the time.", "Use method full, or remove the penalty.");
         }
 
         if (training.OptimizerInBackward)

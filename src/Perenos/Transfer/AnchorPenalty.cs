@@ -18,7 +18,6 @@ public sealed class AnchorPenalty : IWeightPull
     private readonly Dictionary<string, Held> _held = [];
     private readonly PenaltyStrength _strength;
     private readonly FisherSketch? _sketch;
-    private double _energy;
 
     /// <summary>Holds importance and anchor: the anchor exactly, in bfloat16 where that holds them.</summary>
     /// <param name="trainables">What learns.</param>
@@ -49,7 +48,7 @@ public sealed class AnchorPenalty : IWeightPull
     public double Strength => _strength.Value;
 
     /// <inheritdoc/>
-    public double Energy() => _trainables.Sum(trainable => AnchorPull.Step(trainable.Tensor, null, _held[trainable.Name].Importance, _held[trainable.Name].Anchor, 0, 0));
+    public double Energy() => _held.Values.Sum(held => held.Energy());
 
     /// <inheritdoc/>
     public double Forecast() => Forecast(Energy());
@@ -60,7 +59,8 @@ public sealed class AnchorPenalty : IWeightPull
         if (_settings.Form != PenaltyForm.InLoss || Strength == 0)
             return 0;
         using var quiet = no_grad();
-        foreach (var trainable in _trainables)
+        // Where layers are drawn, only those that learn now are pulled.
+        foreach (var trainable in _trainables.Where(trainable => trainable.Tensor.requires_grad))
         {
             using var scope = NewDisposeScope();
             var (importance, anchor) = (_held[trainable.Name].Importance, _held[trainable.Name].Anchor);
@@ -80,15 +80,23 @@ public sealed class AnchorPenalty : IWeightPull
     public void AfterUpdate(Trainable trainable, Tensor held, Tensor? computeCopy, double rate, ulong roundingSeed)
     {
         double strength = _settings.Form == PenaltyForm.Decoupled ? rate * Strength : 0;
-        _energy += AnchorPull.Step(held, computeCopy, _held[trainable.Name].Importance, _held[trainable.Name].Anchor, strength, Seed.Of(roundingSeed, "pull"));
+        var guarded = _held[trainable.Name];
+        guarded.Moved = AnchorPull.Step(held, computeCopy, guarded.Importance, guarded.Anchor, strength, Seed.Of(roundingSeed, "pull"));
     }
 
     /// <inheritdoc/>
     public PullReport EndStep()
     {
-        var report = _strength.EndStep(_energy, Forecast);
-        _energy = 0;
-        return report;
+        double energy = 0;
+        foreach (var held in _held.Values)
+        {
+            // What rests is measured once, as it computes: a resumed run finds the same number.
+            held.Resting = held.Moved is null ? held.Resting ?? held.Energy() : null;
+            energy += held.Moved ?? held.Resting!.Value;
+            held.Moved = null;
+        }
+
+        return _strength.EndStep(energy, Forecast);
     }
 
     /// <inheritdoc/>
@@ -120,6 +128,14 @@ public sealed class AnchorPenalty : IWeightPull
 
     private sealed record Held(Tensor Weight, Tensor? Importance, Tensor Anchor)
     {
+        /// <summary>Energy after this step's update; null where the step moved nothing.</summary>
+        public double? Moved { get; set; }
+
+        /// <summary>Energy since it was moved last; null before it is known.</summary>
+        public double? Resting { get; set; }
+
+        public double Energy() => AnchorPull.Step(Weight, null, Importance, Anchor, 0, 0);
+
         public Tensor Change() => Weight.detach().to(ScalarType.Float32) - Anchor;
     }
 }

@@ -86,7 +86,6 @@ public sealed class LoopChoicesTests : IDisposable
     [InlineData("more layers than there are", "active_layers = 3")]
     [InlineData("switch", "switch_every")]
     [InlineData("noise", "embedding_noise")]
-    [InlineData("lisa with a penalty", "method lisa")]
     public void What_has_no_meaning_is_refused_before_training(string mistake, string expected)
     {
         var backward = Choice("on the way back");
@@ -101,8 +100,7 @@ public sealed class LoopChoicesTests : IDisposable
             "layers" => _project.Config(new LisaConfig { ActiveLayers = 0 }),
             "more layers than there are" => _project.Config(new LisaConfig { ActiveLayers = 3 }),
             "switch" => _project.Config(new LisaConfig { SwitchEvery = 0 }),
-            "noise" => backward with { Training = backward.Training with { EmbeddingNoise = -1 } },
-            _ => _project.Config(new LisaConfig()) with { Start = pretrained, Retention = new RetentionConfig { Penalty = new L2SpConfig() } },
+            _ => backward with { Training = backward.Training with { EmbeddingNoise = -1 } },
         };
         Assert.Contains(expected, Assert.Throws<PerenosException>(() => PreparedRun.Open(config, stop: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }

@@ -67,6 +67,24 @@ public sealed class RetentionTests : IDisposable
         RunComparison.Equal(_project.Open("lambda-1000"), _project.Open("interrupted"));
     }
 
+    [Theory]
+    [InlineData("float32", PenaltyForm.Decoupled)]
+    [InlineData("float32", PenaltyForm.InLoss)]
+    [InlineData("bfloat16", PenaltyForm.Decoupled)]
+    public void Lisa_under_a_budget_is_resumed_bit_for_bit(string dtype, PenaltyForm form)
+    {
+        string model = Pretrain();
+        var penalty = new EwcConfig { Fisher = Fisher(model), ForgetAtMost = 1e-4, Form = form };
+        var config = Tuning(model, new LisaConfig { ActiveLayers = 1, SwitchEvery = 2 }, new RetentionConfig { Penalty = penalty }) with { Dtype = dtype };
+        _project.Run(config, "straight");
+        foreach (int step in new[] { 2, 3 })
+        {
+            _project.Interrupt(config, $"interrupted-{step}", atStep: step);
+            _project.Resume($"interrupted-{step}");
+            RunComparison.Equal(_project.Open("straight"), _project.Open($"interrupted-{step}"));
+        }
+    }
+
     [Fact]
     public void A_strong_pull_of_an_adapters_predictions_keeps_the_base()
     {

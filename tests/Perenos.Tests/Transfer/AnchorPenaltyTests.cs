@@ -84,6 +84,29 @@ public sealed class AnchorPenaltyTests
         Assert.NotEqual(start, Train(new EwcConfig { Fisher = "", Lambda = 1 }, type));
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32)]
+    [InlineData(ScalarType.BFloat16)]
+    public void Layers_that_are_drawn_have_the_same_two_ends(ScalarType type)
+    {
+        var plain = Train(null, type, isSampled: true);
+        Assert.Equal(plain, Train(new EwcConfig { Fisher = "", Lambda = 0 }, type, isSampled: true));
+        Assert.NotEqual(plain, Train(new EwcConfig { Fisher = "", Lambda = 100 }, type, isSampled: true));
+        Assert.Equal(Train(null, type, steps: 0), Train(new EwcConfig { Fisher = "", Lambda = 1e30 }, type, isSampled: true));
+    }
+
+    [Theory]
+    [InlineData(PenaltyForm.Decoupled)]
+    [InlineData(PenaltyForm.InLoss)]
+    public void A_forecast_counts_the_layers_at_rest(PenaltyForm form)
+    {
+        for (int steps = 1; steps <= Steps; steps++)
+        {
+            Train(new EwcConfig { Fisher = "", Lambda = 1, Form = form }, ScalarType.Float32, steps, isSampled: true, afterLast: (penalty, report) =>
+                Assert.Equal(1, report.Pull!.Value.Forecast!.Value / penalty!.Energy(), 1e-9));
+        }
+    }
+
     [Fact]
     public void More_strength_stays_nearer_to_the_start()
     {
@@ -122,7 +145,8 @@ public sealed class AnchorPenaltyTests
         Assert.Equal(expected, new ForgettingBudget(1).Next(strength, forecast), 1e-6 * expected);
 
     // Bits of all weights after so many steps on one batch; an importance of 1e-3 to 1 everywhere.
-    private static List<string> Train(PenaltyConfig? settings, ScalarType type, int steps = Steps, Action<AnchorPenalty?>? after = null)
+    private static List<string> Train(
+        PenaltyConfig? settings, ScalarType type, int steps = Steps, Action<AnchorPenalty?>? after = null, bool isSampled = false, Action<AnchorPenalty?, StepReport>? afterLast = null)
     {
         using var scope = NewDisposeScope();
         using var model = TinyModel.Start("llama", type: type);
@@ -131,9 +155,10 @@ public sealed class AnchorPenaltyTests
             trainable.Tensor.requires_grad = true;
         var importance = settings is EwcConfig ? PenaltyTraining.Importance(model) : null;
         using var penalty = settings is null ? null : new AnchorPenalty(trainables, importance, settings);
-        using var trainer = new Trainer(model, trainables, new TrainingConfig { WeightDecay = 0 }, new LearningRate(1e-3, Schedule.Constant, 0, 1000), penalty);
-        PenaltyTraining.TakeSteps(trainer, steps);
+        using var trainer = new Trainer(model, trainables, new TrainingConfig { WeightDecay = 0 }, new LearningRate(1e-3, Schedule.Constant, 0, 1000), penalty, sampling: isSampled ? new LayerSampling(new LisaConfig { ActiveLayers = 1, SwitchEvery = 2 }, model.Layers.Count, seed: 1) : null);
+        var last = PenaltyTraining.TakeSteps(trainer, steps);
         after?.Invoke(penalty);
+        afterLast?.Invoke(penalty, last);
         return PenaltyTraining.Bits(trainables);
     }
 }

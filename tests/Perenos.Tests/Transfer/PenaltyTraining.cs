@@ -15,13 +15,15 @@ internal static class PenaltyTraining
         return model.Parts.Weights.ToDictionary(weight => weight.Key, weight => rand(weight.Value.shape, generator: generator).Increase(1e-3));
     }
 
-    /// <summary>So many steps on one batch.</summary>
-    public static void TakeSteps(Trainer trainer, int steps)
+    /// <summary>So many steps on one batch; what the last one did.</summary>
+    public static StepReport TakeSteps(Trainer trainer, int steps)
     {
         int[] ids = TinyModel.Tokens(12, seed: 3);
         var batch = Batch.Of([new Example(ids, [.. ids.Select((_, place) => place > 0)], "row")]);
+        StepReport last = default;
         for (int step = 0; step < steps; step++)
-            trainer.TakeStep([batch]);
+            last = trainer.TakeStep([batch]);
+        return last;
     }
 
     /// <summary>What learns, bit for bit.</summary>
