@@ -45,7 +45,7 @@ internal static class RunReport
             Commands =
             [
                 new ReportCommand("Repeat this run from its folder", $"perenos {result.Summary.Kind} {folder.Config}"),
-                new ReportCommand("Use the result", config.Start is RandomStart && config.Method is not FullConfig
+                new ReportCommand("Use the result", config.Start is RandomStart && !config.Method.ChangesBase
                     ? $"perenos generate --model {run.Pretrained.Location} --adapter {folder.Adapter} \"…\""
                     : TrainedModel.Of(config, folder.Path).Command),
             ],

@@ -81,7 +81,7 @@ internal static class RunRules
             throw new PerenosException("objective dpo does not go together with the balance of this model's experts.", "Set output_router_logits to false in the model's config.json.");
         if (config.Training.Pack && model.Parts.VirtualTokens > 0)
             throw new PerenosException("training.pack does not go together with virtual tokens, which stand before each text.", "Remove it, or choose another method.");
-        if (config.Retention.Distillation is not null && config is { Method: FullConfig, Start: PretrainedStart { Adapter: not null } })
+        if (config.Retention.Distillation is not null && config is { Method.ChangesBase: true, Start: PretrainedStart { Adapter: not null } })
             throw new PerenosException("retention.distillation does not go together with start.adapter and method full: the frozen base would lack the adapter.", "Remove one of them.");
         if (!config.Training.Optimizer.KeepsMaster && trainables.FirstOrDefault(trainable => trainable.Tensor.dtype != ScalarType.BFloat16) is { } wide)
             throw new PerenosException($"training.optimizer.stochastic_rounding is set, but {wide.Name} learns in {wide.Tensor.dtype}.", "It is for all weights in bfloat16: set dtype: bfloat16 and method full, or remove the key.");

@@ -60,7 +60,7 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
         : Judge(plan.Result, config.Data, $"target-{plan.FolderName}.json");
 
     /// <summary>The same without the adapter that stayed attached in training; null where there was none.</summary>
-    public Judgement? TakenOff(StagePlan plan) => plan.Stage.Method is FullConfig && plan.Start.Adapter is not null
+    public Judgement? TakenOff(StagePlan plan) => plan.Stage.Method.ChangesBase && plan.Start.Adapter is not null
         ? Judge(plan.Result with { Adapters = [] }, config.Data, $"target-{plan.FolderName}-off.json")
         : null;
 

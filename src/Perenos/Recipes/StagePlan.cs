@@ -39,7 +39,7 @@ internal sealed record StagePlan
     private string? Kept => Config.Retention.Penalty is not EwcConfig ewc ? From?.Kept : ewc.Keep is null ? ewc.Fisher : RunFolder.FisherIn(Folder);
 
     // The method whose adapter it leaves last; null where it leaves none.
-    private MethodConfig? Held => Stage.Method is not FullConfig ? Stage.Method : Start.Adapter is null ? null : From!.Held;
+    private MethodConfig? Held => !Stage.Method.ChangesBase ? Stage.Method : Start.Adapter is null ? null : From!.Held;
 
     /// <summary>Plans all stages below a folder and checks everything that can be checked without a model.</summary>
     /// <exception cref="PerenosException">A stage names what is not there, or asks for what cannot be.</exception>

@@ -30,7 +30,7 @@ public sealed record TrainedModel(string Model, IReadOnlyList<string> Adapters)
     {
         string model = Path.Combine(folder, "model"), adapter = Path.Combine(folder, "adapter");
         var start = config.Start as PretrainedStart;
-        if (config.Method is FullConfig)
+        if (config.Method.ChangesBase)
             return new TrainedModel(model, start?.Adapter is null ? [] : [adapter]);
         if (start is null)
             throw new PerenosException($"{folder} holds an adapter of random weights, which are not kept.", "Train an adapter on a pretrained model.");

@@ -189,6 +189,17 @@ public sealed class StagesTests : IDisposable
     }
 
     [Fact]
+    public void A_stage_of_drawn_layers_hands_on_its_weights()
+    {
+        var result = _project.RunStages(With(Stage("layers", new LisaConfig { ActiveLayers = 1, SwitchEvery = 2 }), Stage("prompt", SmallPrompt)), "drawn");
+        var first = TrainedModel.Of(Folder(result, 0));
+        Assert.Equal((Folder(result, 0).Model, 0), (first.Model, first.Adapters.Count));
+        Assert.Equal(first.Model, ((PretrainedStart)ConfigFile.Read<RunConfig>(Folder(result, 1).Config).Start).Model);
+        AssertHoldsWhatWasJudged(Folder(result, 0));
+        AssertHoldsWhatWasJudged(Folder(result, 1));
+    }
+
+    [Fact]
     public void Confident_answers_to_unlabelled_prompts_are_learnt_beside_the_labelled_data()
     {
         // One short answer to everything: a tiny model learns it, and to end.
