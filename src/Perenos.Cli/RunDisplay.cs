@@ -99,7 +99,7 @@ internal static class RunDisplay
         foreach (var source in run.Sources)
             Row("learnt from", $"{source}");
         foreach (var mix in run.Data.Mix)
-            Row("mixed in", $"{mix.Path}: {mix.SchemaDescription}; {mix.Records:N0} records{(mix.LeftOut > 0 ? $", {mix.LeftOut:N0} more left out: they stand in validation, test or the general text" : "")}");
+            Row("mixed in", $"{mix.Path}: {mix.SchemaDescription}; {mix.Records:N0} records{(mix.LeftOut > 0 ? $", {mix.LeftOut:N0} more left out: they stand in validation, test, the general text or what other data hold out" : "")}");
         foreach (string warning in RunEvent.Source.Warnings(run.Sources))
             Row("mind", warning);
         Row("method", $"{config.Method.Name}, {run.TrainableParameters:N0} trainable parameters ({(double)run.TrainableParameters / run.TotalParameters:P2})");

@@ -10,27 +10,29 @@ namespace Perenos.Recipes;
 /// </summary>
 internal sealed class HeldOut
 {
-    private readonly HashSet<string> _prompts = [], _files = [], _rows = [];
+    private readonly HashSet<string> _prompts, _files, _rows;
+
+    private HeldOut(IEnumerable<string> prompts, IEnumerable<string> files, IEnumerable<string> rows) => (_prompts, _files, _rows) = ([.. prompts], [.. files], [.. rows]);
+
+    /// <summary>Nothing.</summary>
+    public static HeldOut Nothing { get; } = new([], [], []);
 
     /// <summary>All by which it is known, in an order that is always the same.</summary>
     public IEnumerable<string> Parts => _prompts.Concat(_rows).Order(StringComparer.Ordinal);
 
     /// <summary>What the data hold out that a run keeps apart from its own.</summary>
     /// <exception cref="PerenosException">They are missing, empty or malformed.</exception>
-    public static HeldOut Apart(RunConfig config)
-    {
-        var held = new HeldOut();
-        foreach (var apart in config.Evaluation.Apart ?? [])
-            held.Add(apart, RunData.SplitOf(apart, config.Seed));
-        return held;
-    }
+    public static HeldOut Apart(RunConfig config) =>
+        (config.Evaluation.Apart ?? []).Aggregate(Nothing, (held, apart) => held.And(apart, RunData.SplitOf(apart, config.Seed)));
 
-    /// <summary>The same with what the run itself is judged by: validation, test, and the text on which forgetting is measured.</summary>
-    public HeldOut And(RunConfig config, DataSplit split)
+    /// <summary>The same with validation and test of other data, and with other texts.</summary>
+    public HeldOut And(DataConfig data, DataSplit split, params IEnumerable<string> texts)
     {
-        Add(config.Data, split);
-        _prompts.UnionWith(ReferenceText.Read(config.Evaluation.Reference).Select(Record.KeyOf));
-        return this;
+        List<Record> records = [.. split.Validation, .. split.Test];
+        return new HeldOut(
+            _prompts.Concat(records.Select(record => record.PromptText).Concat(texts).Select(Record.KeyOf)),
+            _files.Concat(RecordSource.All(data, isPreference: false).SelectMany(source => source.Files).Select(Path.GetFullPath)),
+            _rows.Concat(records.Select(record => record.Source)));
     }
 
     /// <summary>The training records among some that are not held out.</summary>
@@ -59,15 +61,5 @@ internal sealed class HeldOut
 
         if (!isAnyLeft && count > 0)
             throw new PerenosException($"{path} holds nothing to learn or to keep: all {count} of its training records stand in validation, test, the text on which forgetting is measured, or what other data hold out.", "Name other data.");
-    }
-
-    private void Add(DataConfig data, DataSplit split)
-    {
-        _files.UnionWith(RecordSource.All(data, isPreference: false).SelectMany(source => source.Files).Select(Path.GetFullPath));
-        foreach (var record in split.Validation.Concat(split.Test))
-        {
-            _prompts.Add(Record.KeyOf(record.PromptText));
-            _rows.Add(record.Source);
-        }
     }
 }

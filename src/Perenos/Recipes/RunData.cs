@@ -30,7 +30,7 @@ public sealed record RunData : IDisposable
     public int LeftOut { get; init; }
 
     /// <summary>What nothing that is learnt or kept beside these data may hold.</summary>
-    internal HeldOut HeldOut { get; init; } = new();
+    internal HeldOut HeldOut { get; init; } = HeldOut.Nothing;
 
     /// <summary>Other data that are learnt beside these.</summary>
     public IReadOnlyList<MixedData> Mix { get; init; } = [];
@@ -52,11 +52,11 @@ public sealed record RunData : IDisposable
         bool isPreference = config.Objective is DpoConfig, streams = StreamedData.IsMeant(data);
         int longest = (int)Math.Min(data.MaximumLength, modelLength);
         var sources = RecordSource.All(data, isPreference);
-        var heldOut = Recipes.HeldOut.Apart(config);
+        var apart = HeldOut.Apart(config);
         var (split, schema, train, labels, leftOut) = streams
-            ? StreamedData.Read(config, sources, SettingsOf(data, config.Seed), heldOut, renderer, longest, reading)
-            : InMemory(sources, SettingsOf(data, config.Seed), heldOut, renderer, longest);
-        heldOut = heldOut.And(config, split);
+            ? StreamedData.Read(config, sources, SettingsOf(data, config.Seed), apart, renderer, longest, reading)
+            : InMemory(sources, SettingsOf(data, config.Seed), apart, renderer, longest);
+        var heldOut = apart.And(data, split, ReferenceText.Read(config.Evaluation.Reference));
         var test = split.Test.Take(config.Evaluation.TestRecords).ToList();
         return new RunData
         {

@@ -182,7 +182,7 @@ internal static class RunReport
                 .. run.Data.LeftOut > 0 ? [new Fact("left out of training since other data hold them out", $"{run.Data.LeftOut}")] : Array.Empty<Fact>(),
                 new Fact("shortened prompts, dropped records", $"{run.Data.Labels.Truncated} and {run.Data.Labels.Dropped}"),
                 .. run.Sources.Select(source => new Fact("learnt from", $"{source}")),
-                .. run.Data.Mix.Where(mix => mix.LeftOut > 0).Select(mix => new Fact($"left out of {mix.Path}", $"{mix.LeftOut} records that stand in validation, test or the general text")),
+                .. run.Data.Mix.Where(mix => mix.LeftOut > 0).Select(mix => new Fact($"left out of {mix.Path}", $"{mix.LeftOut} records that stand in validation, test, the general text or what other data hold out")),
                 .. RunEvent.Source.Warnings(run.Sources).Select(warning => new Fact("mind", warning)),
             ],
             Examples = [.. split.Train.Take(ExamplesShown).Select(Example)],

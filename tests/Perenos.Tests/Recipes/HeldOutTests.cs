@@ -70,6 +70,16 @@ public sealed class HeldOutTests : IDisposable
         Assert.Equal(0, apart.Data.Mix[0].Examples.Count(example => Split.Test.Any(record => example.Source == record.Source)));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void General_text_that_is_itself_the_data_is_learnt(bool streaming)
+    {
+        var data = new DataConfig { Path = Config.Evaluation.Reference!, ValidationShare = 0, TestShare = 0, Streaming = streaming };
+        using var run = PreparedRun.Open(Config with { Data = data }, stop: TestContext.Current.CancellationToken);
+        Assert.Equal((3, 3, 0), (run.Data.Train.Count, run.Data.Split.Train.Select(record => record.Source).Count(), run.Data.LeftOut));
+    }
+
     [Fact]
     public void All_of_the_data_held_out_elsewhere_is_an_error_that_says_so()
     {
