@@ -91,6 +91,8 @@ internal static class RunDisplay
         Row("model", $"{run.Pretrained.Location}, {run.TotalParameters:N0} parameters, computes in {run.Compute.Type} ({run.Compute.Reason})");
         Row("data", $"{config.Data.Path}: {run.Data.SchemaDescription}");
         Row("records", $"{run.Data.Split.Train.Count:N0} training, {run.Data.Split.Validation.Count:N0} validation, {run.Data.Split.Test.Count:N0} test");
+        if (run.Data.Split is { Test.Count: 0, DroppedFromTest: > 0 and var repeated })
+            Row("mind", $"no test record is left: the prompts of all {repeated:N0} stand in training or validation too");
         if (run.Data.LeftOut > 0)
             Row("left out", $"{run.Data.LeftOut:N0} training records: other data hold them out (evaluation.apart)");
         Row("tokens", $"{labels.Tokens:N0} an epoch, {labels.LearntTokens:N0} of them learnt ({labels.LearntShare:P0}); longest example {labels.Longest}; {labels.Truncated} shortened, {labels.Dropped} dropped");
