@@ -8,6 +8,7 @@ using System.Text.Json.Nodes;
 using Perenos.Text.Metrics;
 using ScottPlot;
 
+const int Width = 900, Height = 560, LineHeight = 17;
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 string root = args[0];
 var runs = Directory.EnumerateDirectories(root).Where(folder => File.Exists(Path.Combine(folder, "summary.json"))).Order(StringComparer.Ordinal).SelectMany(Read).ToList();
@@ -85,20 +86,37 @@ void Draw(string corpus, List<Method> methods)
     var front = methods.Where(method => !methods.Any(other => other.Loss.Score < method.Loss.Score && other.Forgotten.Score < method.Forgotten.Score)).OrderBy(method => method.Forgotten.Score).ToList();
     var line = plot.Add.Scatter(front.Select(method => method.Forgotten.Score).ToArray(), front.Select(method => method.Loss.Score).ToArray(), Color.FromHex("#1f6f8b"));
     line.MarkerSize = 0;
-    foreach (var (place, method) in methods.OrderBy(method => method.Forgotten.Score).Index())
+    // Far beyond the others (Tukey's outer fence) one would press them together: it is named below the picture.
+    double[] scores = [.. methods.Select(method => method.Forgotten.Score).Order()];
+    double fence = scores[scores.Length * 3 / 4] + 3 * (scores[scores.Length * 3 / 4] - scores[scores.Length / 4]);
+    var shown = methods.Where(method => method.Forgotten.Score <= fence).Select(method => (method.Name, Forgotten: Bootstrap.Interval(method.Forgotten), Loss: Bootstrap.Interval(method.Loss))).ToList();
+    foreach (var (_, forgotten, loss) in shown)
     {
-        var (forgotten, loss) = (Bootstrap.Interval(method.Forgotten), Bootstrap.Interval(method.Loss));
         var marker = plot.Add.Marker(forgotten.Value, loss.Value, MarkerShape.FilledCircle, 7, Color.FromHex("#b5562b"));
         plot.Add.Line(forgotten.Lower, loss.Value, forgotten.Upper, loss.Value).Color = marker.Color.WithAlpha(.35);
         plot.Add.Line(forgotten.Value, loss.Lower, forgotten.Value, loss.Upper).Color = marker.Color.WithAlpha(.35);
-        var label = plot.Add.Text(method.Name, forgotten.Value, loss.Value);
-        // Neighbours' names above and below.
-        (label.OffsetX, label.OffsetY) = (6, place % 2 == 0 ? -16 : 3);
     }
 
-    plot.XLabel("forgotten on general text, nats per token");
+    double left = shown.Min(method => method.Forgotten.Lower), bottom = shown.Min(method => method.Loss.Lower);
+    double across = 1.2 * (shown.Max(method => method.Forgotten.Upper) - left) / (Width - 80), up = 1.05 * (shown.Max(method => method.Loss.Upper) - bottom) / (Height - 70);
+    plot.Axes.SetLimits(left - 20 * across, left + (Width - 100) * across, bottom - 10 * up, bottom + (Height - 80) * up);
+    // Each name beside its point, or as near above or below as no other name stands; a line leads to one that is not beside it.
+    List<(double X, double Y, double Length)> taken = [];
+    foreach (var (name, forgotten, loss) in shown.OrderBy(method => method.Loss.Value))
+    {
+        double x = (forgotten.Value - left) / across + 8, y = (loss.Value - bottom) / up, length = 8 * name.Length;
+        double at = Enumerable.Range(0, 60).Select(step => y + (step % 2 == 0 ? 1 : -1) * ((step + 1) / 2) * LineHeight)
+            .First(at => at >= 0 && !taken.Any(other => Math.Abs(other.Y - at) < LineHeight && x < other.X + other.Length && other.X < x + length));
+        taken.Add((x, at, length));
+        plot.Add.Text(name, left + x * across, bottom + at * up).Alignment = Alignment.MiddleLeft;
+        if (at != y)
+            plot.Add.Line(forgotten.Value, loss.Value, left + x * across, bottom + at * up).Color = Color.FromHex("#b5562b").WithAlpha(.6);
+    }
+
+    var beyond = methods.Where(method => method.Forgotten.Score > fence).Select(method => $"{method.Name} forgets {method.Forgotten.Score:F1}, with a loss of {method.Loss.Score:F2}");
+    plot.XLabel(string.Join("; ", beyond.Prepend("forgotten on general text, nats per token")));
     plot.YLabel("test loss, nats per learnt token");
-    plot.SaveSvg(Path.Combine(root, corpus + ".svg"), 900, 560);
+    plot.SaveSvg(Path.Combine(root, corpus + ".svg"), Width, Height);
 }
 
 sealed record Run(string Corpus, string Method, double Bleu, double[] Losses, double[] LossTokens, double[] Forgotten, double[] ReferenceTokens, long Parameters, double Seconds, double Memory);
