@@ -25,7 +25,7 @@ internal static class AdapterStart
         IReadOnlyList<int> added = [.. pretrained.AddedVocabulary?.Tokens.Select(token => token.Id) ?? []];
         return config.Method switch
         {
-            FullConfig or LisaConfig => null,
+            { ChangesBase: true } => null,
             LoraConfig lora => Lora.Start(parts, lora with { TrainableTokens = lora.TrainableTokens ?? added }, seed),
             DoraConfig dora => Dora.Start(parts, dora, added, seed),
             Ia3Config ia3 => Ia3.Start(parts, ia3, seed),

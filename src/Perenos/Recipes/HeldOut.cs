@@ -43,7 +43,7 @@ internal sealed class HeldOut
     /// <exception cref="PerenosException">None is left.</exception>
     public IEnumerable<Record> LeaveOut(IEnumerable<Record> records, string path, IReadOnlyList<RecordSource> sources, Action? leftOut = null)
     {
-        var rows = sources.SelectMany(source => source.Files).Any(file => _files.Contains(Path.GetFullPath(file))) ? _rows : [];
+        var rows = _files.Count > 0 && sources.SelectMany(source => source.Files).Any(file => _files.Contains(Path.GetFullPath(file))) ? _rows : [];
         int count = 0;
         bool isAnyLeft = false;
         foreach (var record in records.Where(record => record.IsForTraining))

@@ -29,7 +29,7 @@ internal static class Retention
     private static void Check(RunConfig config, PenaltyConfig penalty)
     {
         // A LoRA changes the base's weights by a product; the other adapters change them in part, or not at all.
-        if (config.Method is not (FullConfig or LisaConfig or LoraConfig))
+        if (config.Method is not ({ ChangesBase: true } or LoraConfig))
             throw new PerenosException($"retention.penalty guards the base's weights, and the method {config.Method.Name} does not train them.", "Use --method full, lisa or lora, or remove the penalty.");
         if (config.Method is LoraConfig lora && (lora.Start != LoraStart.Random || lora.Bias != LoraBias.None || lora.ModulesToSave.Count > 0 || lora.TrainableTokens is { Count: > 0 }))
             throw new PerenosException("retention.penalty reaches the low-rank updates of a LoRA that starts at 0, and method.start, method.bias, method.modules_to_save or method.trainable_tokens ask for more.", "Remove those keys, or the penalty.");

@@ -37,8 +37,7 @@ internal static class SelfTraining
         if (File.Exists(report))
             return (written, ConfigFile.Read<SelfLabels>(report));
         var split = RunData.SplitOf(labelled, config.Seed);
-        var settings = plan.Stage.SelfTraining!;
-        var (answers, labels) = Label(config, plan, Prompts(config, settings), listener, stop);
+        var (answers, labels) = Label(config, plan, Prompts(plan), listener, stop);
         AtomicFile.WriteFolder(folder, temporary =>
         {
             Write(Path.Combine(temporary, "train.jsonl"), [.. split.Train, .. answers]);
@@ -51,15 +50,14 @@ internal static class SelfTraining
         return (written, labels);
     }
 
-    // Of the target's own file only training records: its test stays unseen, even without labels.
-    private static List<string> Prompts(StagedConfig config, SelfTrainingConfig settings)
+    // Without what the target holds out: its test stays unseen, even without labels.
+    private static List<string> Prompts(StagePlan plan)
     {
-        var source = new DataConfig { Path = settings.Path, Text = settings.Prompt };
-        IReadOnlyCollection<Record> records = settings.Path == config.Data.Path && config.Data.Test is null
-            ? RunData.SplitOf(source with { ValidationShare = config.Data.ValidationShare, TestShare = config.Data.TestShare }, config.Seed).Train
-            : RunData.ReadRecords(source, settings.Path).Records;
+        var settings = plan.Stage.SelfTraining!;
+        var source = RecordSource.Of(new DataConfig { Path = settings.Path, Text = settings.Prompt }, settings.Path, isPreference: false);
+        var records = HeldOut.Apart(plan.Config).LeaveOut(source.Read(), settings.Path, [source]);
         List<string> prompts = [.. records.Select(record => record.PromptText).Distinct()];
-        return [.. Seed.Permutation(config.Seed, "self-training", prompts.Count).Take(settings.MaximumRecords).Select(index => prompts[index])];
+        return [.. Seed.Permutation(plan.Config.Seed, "self-training", prompts.Count).Take(settings.MaximumRecords).Select(index => prompts[index])];
     }
 
     private static (List<PromptRecord> Kept, SelfLabels Labels) Label(StagedConfig config, StagePlan plan, List<string> prompts, RunListener listener, CancellationToken stop)
