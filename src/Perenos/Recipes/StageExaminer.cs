@@ -31,6 +31,8 @@ internal sealed class StageExaminer(StagedConfig config, IReadOnlyList<StagePlan
                 _ = RecordSource.Of(stage.Data ?? config.Data, keep).Read().First();
         }
 
+        foreach (var source in (config.Evaluation.Apart ?? []).SelectMany(apart => RecordSource.All(apart, isPreference: false)))
+            _ = source.Read().First();
         using var opened = new TrainedModel(((PretrainedStart)config.Start).Model, []).Open(type);
         foreach (var data in plans.Select(plan => plan.Config.Data).Prepend(config.Data).Distinct())
         {

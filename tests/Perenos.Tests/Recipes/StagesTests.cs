@@ -189,6 +189,14 @@ public sealed class StagesTests : IDisposable
     }
 
     [Fact]
+    public void Data_kept_apart_that_are_missing_are_named_before_anything_begins()
+    {
+        var config = With(Stage("first", SmallLora)) with { Evaluation = _run.Evaluation with { Apart = [new DataConfig { Path = "nowhere.jsonl" }] } };
+        Assert.Contains("nowhere.jsonl", Assert.Throws<PerenosException>(() => _project.RunStages(config, "refused")).Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(Path.Combine(_project.Runs, "refused")), "nothing should be left");
+    }
+
+    [Fact]
     public void A_stage_of_drawn_layers_hands_on_its_weights()
     {
         var result = _project.RunStages(With(Stage("layers", new LisaConfig { ActiveLayers = 1, SwitchEvery = 2 }), Stage("prompt", SmallPrompt)), "drawn");
